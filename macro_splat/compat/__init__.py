@@ -1,0 +1,20 @@
+"""The mends that nerfstudio 1.1.5 and torch need here: one small file each, with its reason and when it can go.
+
+`apply` sets those that act by themselves; `lpips.optional_lpips` and `viewmat.get_viewmat` are called by the model.
+The mend of torchvision under a CPU torch has to run inside `import torch`: see `macro_splat_torch_backend.py`.
+"""
+
+import functools
+
+from macro_splat.compat import checkpoints, ffmpeg, one_line_errors
+
+
+@functools.cache
+def apply() -> None:
+    """Set every mend that acts by itself, once. Called when an `ns-*` command imports the method: cheap and safe."""
+    checkpoints.allow_numpy_scalars()
+    ffmpeg.put_on_path()
+    one_line_errors.install()
+
+
+__all__ = ["apply"]

@@ -1,0 +1,48 @@
+"""An error that the user can mend is told in one line; nerfstudio's commands would show a traceback.
+
+Python prints what nobody caught through `sys.excepthook`; ours prints `MacroSplatError`, and a full disk or a folder
+that cannot be written, as one line on stderr, and hands every other exception to the hook that was there before.
+The exit code stays Python's own: 1.
+
+Can go when nerfstudio's commands let a method report its errors.
+"""
+
+import errno
+import sys
+from types import TracebackType
+
+from macro_splat.errors import MacroSplatError
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: free some space, or write elsewhere (ns-train: --output-dir)",
+    errno.EDQUOT: "the disk quota is used up: free some space, or write elsewhere (ns-train: --output-dir)",
+    errno.EROFS: "the file system is read-only: write elsewhere (ns-train: --output-dir)",
+    errno.EACCES: "permission denied: change its permissions, or write elsewhere (ns-train: --output-dir)",
+}
+
+
+def one_line(error: BaseException) -> str | None:
+    """The error in one line if the user can mend it, else None."""
+    if isinstance(error, MacroSplatError):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in _REMEDIES and error.filename is not None:
+        return f"{error.filename}: {_REMEDIES[error.errno]}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # a write knows no file name
+        return _REMEDIES[error.errno]
+    return None
+
+
+def install() -> None:
+    """Put the hook in front of `sys.excepthook`, once."""
+    if getattr(sys.excepthook, "__module__", None) == __name__:
+        return
+    previous = sys.excepthook
+
+    def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        line = one_line(error)
+        if line is None:
+            previous(kind, error, traceback)
+        else:
+            print(f"error: {line}", file=sys.stderr)
+
+    sys.excepthook = excepthook
