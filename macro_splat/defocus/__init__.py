@@ -1,0 +1,23 @@
+"""The optics: the thin-lens law, the lens of every view, and how both are found from blurry photographs.
+
+Stands on torch, numpy and scipy alone; nothing here knows nerfstudio.
+"""
+
+from macro_splat.defocus.estimate import LensEstimate, estimate_lens
+from macro_splat.defocus.lens import LensBank
+from macro_splat.defocus.thin_lens import (
+    blur_sigma_px,
+    circle_of_confusion_px,
+    depth_of_field,
+    macro_blur_sigma_px,
+)
+
+__all__ = [
+    "LensBank",
+    "LensEstimate",
+    "blur_sigma_px",
+    "circle_of_confusion_px",
+    "depth_of_field",
+    "estimate_lens",
+    "macro_blur_sigma_px",
+]

@@ -1,0 +1,95 @@
+"""The lens of every training view as parameters that are learnt with the scene."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
+
+
+class LensBank(nn.Module):
+    """Focus distance and entrance pupil of each of V views.
+
+    Only the product of pupil and scene scale can be seen in photographs, so lengths are in the scene's units,
+    whatever these are. Parametrisation, chosen so that one learning rate serves every capture:
+
+    * the focus distance d of a view is stored as the offset, in pixels of blur sigma, from its start: 1/d = 1/d₀ +
+      offset / (½·A₀·fl), so a step of the optimizer is the same visible change for every lens;
+    * the pupil radius is A = A₀ · exp(shared + residual), one shared value for the capture's lens and a small residual
+      for each group of views (a view, or the slices of one stack).
+
+    All parameters exist from construction on (an optimizer sees them); :meth:`set_start` fills them later, when the
+    photographs have been looked at. Views whose pupil is 0 are pinholes and stay so.
+    """
+
+    start_inverse_focus: Tensor
+    start_aperture: Tensor
+    focal_px: Tensor
+    group: Tensor
+
+    def __init__(self, num_views: int, group: Tensor | None = None) -> None:
+        """``group``: [V] integers, equal for the views that share one pupil; a group of its own for each if absent."""
+        super().__init__()
+        group = torch.arange(num_views) if group is None else torch.unique(group, return_inverse=True)[1]
+        self.register_buffer("group", group)
+        self.register_buffer("start_inverse_focus", torch.ones(num_views))
+        self.register_buffer("start_aperture", torch.zeros(num_views))
+        self.register_buffer("focal_px", torch.ones(num_views))
+        self.focus_offset_px = nn.Parameter(torch.zeros(num_views))
+        self.log_aperture_shared = nn.Parameter(torch.zeros(()))
+        self.log_aperture_residual = nn.Parameter(torch.zeros(int(group.max()) + 1 if num_views else 0))
+
+    @property
+    def num_views(self) -> int:
+        return self.focus_offset_px.shape[0]
+
+    @torch.no_grad()
+    def set_start(self, focus_distance: Tensor, aperture_radius: Tensor, focal_px: Tensor) -> None:
+        """Begin from these values ([V] each, scene units and pixels) and forget what was learnt.
+
+        Raises:
+            ValueError: a value is not finite, a focus distance or focal length not positive, a pupil negative.
+        """
+        if not (torch.isfinite(focus_distance).all() and (focus_distance > 0).all()):
+            raise ValueError(f"focus distances must be positive and finite, got {focus_distance.tolist()}")
+        if not (torch.isfinite(aperture_radius).all() and (aperture_radius >= 0).all()):
+            raise ValueError(f"pupil radii must be finite and not negative, got {aperture_radius.tolist()}")
+        if not (torch.isfinite(focal_px).all() and (focal_px > 0).all()):
+            raise ValueError(f"focal lengths must be positive and finite, got {focal_px.tolist()}")
+        self.start_inverse_focus.copy_(1.0 / focus_distance)
+        self.start_aperture.copy_(aperture_radius)
+        self.focal_px.copy_(focal_px)
+        for parameter in self.parameters():
+            parameter.zero_()
+
+    def aperture_radius(self) -> Tensor:
+        """Pupil radius of every view [V], scene units."""
+        return self.start_aperture * torch.exp(self.log_aperture_shared + self.log_aperture_residual[self.group])
+
+    def inverse_focus_distance(self) -> Tensor:
+        """1/d of every view [V]; it may pass 0 (focus beyond infinity) while learning, which the law allows."""
+        px_per_inverse_length = 2.0 * SIGMA_PER_DIAMETER * self.start_aperture * self.focal_px
+        return self.start_inverse_focus + self.focus_offset_px / px_per_inverse_length.clamp(min=1e-12)
+
+    def focus_distance(self) -> Tensor:
+        """d of every view [V], scene units; ``inf`` at and beyond infinity."""
+        inverse = self.inverse_focus_distance()
+        return torch.where(inverse > 0, 1.0 / inverse.clamp(min=1e-12), torch.full_like(inverse, math.inf))
+
+    def blur_variance(self, view: int, depth: Tensor, focal_px: float | Tensor) -> Tensor:
+        """Variance σ² of the blur, in px² of an image with the focal length ``focal_px``, at ``depth`` (any shape).
+
+        Differentiable in the depth and in the lens. Depths at or behind the camera give 0.
+        """
+        in_front = depth > 0
+        inverse_depth = torch.where(in_front, 1.0 / depth.clamp(min=1e-12), torch.zeros_like(depth))
+        strength = 2.0 * SIGMA_PER_DIAMETER * self.aperture_radius()[view] * focal_px
+        sigma = strength * (self.inverse_focus_distance()[view] - inverse_depth)
+        return torch.where(in_front, sigma * sigma, torch.zeros_like(sigma))
+
+    def residual_penalty(self) -> Tensor:
+        """Mean square of the residuals of log pupil: the prior that one lens took all photographs."""
+        return self.log_aperture_residual.square().mean()

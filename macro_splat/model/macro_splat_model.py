@@ -1,0 +1,305 @@
+"""MacroSplatModel: splatfacto whose photographs are blurred by a lens, and whose own picture is sharp."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from gsplat.strategy import DefaultStrategy
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.data.scene_box import OrientedBox
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.models.splatfacto import RGB2SH, SplatfactoModel, SplatfactoModelConfig
+from torch import Tensor
+from torch.nn import Parameter
+
+from macro_splat.compat.lpips import optional_lpips
+from macro_splat.compat.viewmat import get_viewmat
+from macro_splat.defocus.lens import LensBank
+from macro_splat.image import ssim
+from macro_splat.model.background import plain_background
+from macro_splat.model.lens_start import report_lens, start_lens
+from macro_splat.model.schedule import Schedule
+from macro_splat.model.seeds import densify_seeds
+from macro_splat.rasterizer import rasterization
+
+NEAR_PLANE = 0.01
+"""In the model's units, as splatfacto has it; nerfstudio's cameras are scaled to lie within about 1."""
+
+
+@dataclass
+class DefocusConfig:
+    """How the blur of the lens is modelled."""
+
+    mode: Literal["off", "splat"] = "splat"
+    """splat: every Gaussian is widened by the circle of confusion at its depth, view by view. off: plain splats, which
+    learn the blur into the model."""
+    residual_weight: float = 0.1
+    """Weight of the prior that the same lens at the same aperture took all photographs."""
+
+
+@dataclass
+class MacroSplatModelConfig(SplatfactoModelConfig):
+    """Sharp Gaussian splats from defocused photographs.
+
+    Step counts of splatfacto that are negative here are chosen from the number of iterations.
+    """
+
+    _target: type = field(default_factory=lambda: MacroSplatModel)
+    defocus: DefocusConfig = field(default_factory=DefocusConfig)
+    """The model of the lens's blur."""
+    num_seeds: int = 12_000
+    """Gaussians to start from: the capture's sparse points, made denser between neighbours up to this number."""
+    background_color: Literal["auto", "random", "black", "white"] = "auto"  # type: ignore[assignment]
+    """auto: the plain colour that surrounds the object in the photographs if there is one, else black."""
+    num_downscales: int = 0
+    """Training starts at 1/2^d of the resolution. 0: the blur itself is a coarse-to-fine schedule already."""
+    warmup_length: int = -1
+    """Steps before Gaussians are added and removed; negative: chosen from the number of iterations."""
+    refine_every: int = 100
+    """Steps between two rounds of adding and removing Gaussians."""
+    stop_split_at: int = -1
+    """Step at which that ends; negative: chosen from the number of iterations."""
+    stop_screen_size_at: int = -1
+    """Step at which Gaussians stop being split and removed for their size on screen; negative: never done."""
+    sh_degree_interval: int = -1
+    """Steps after which the next degree of spherical harmonics is learnt; negative: chosen from the iterations."""
+    reset_alpha_every: int = -1
+    """Refinement rounds between two resets of the opacities; negative: never, short trainings do not recover."""
+    cull_alpha_thresh: float = 0.005
+    """Gaussians of less opacity are removed."""
+
+
+class MacroSplatModel(SplatfactoModel):
+    """Splatfacto with a lens for every training view.
+
+    In training, the picture compared with a photograph is rendered as its lens saw it. In evaluation, the viewer,
+    exports and videos the picture is sharp.
+    """
+
+    config: MacroSplatModelConfig
+
+    def populate_modules(self) -> None:
+        """Build the Gaussians, the lens and the metrics; every parameter exists from here on."""
+        points, colors = self._seeds()
+        # Without colours the parent takes its only branch that does not call .cuda(); they are set below.
+        self.seed_points = None if points is None else (points, torch.zeros(0, 3))
+        with optional_lpips():
+            super().populate_modules()
+        if colors is not None:
+            self.gauss_params["features_dc"] = Parameter(RGB2SH(colors / 255.0))
+            self.gauss_params["features_rest"] = Parameter(torch.zeros_like(self.features_rest))
+        self.lens = LensBank(self.num_train_data, self._stack_groups())
+        self.register_buffer("background", torch.zeros(3))
+        self.schedule: Schedule | None = None
+
+    def _seeds(self) -> tuple[Tensor | None, Tensor | None]:
+        if self.seed_points is None or self.config.random_init:
+            return None, None
+        points, colors = (tensor.cpu().numpy() for tensor in self.seed_points)
+        points, colors = densify_seeds(points, colors.astype("float32"), self.config.num_seeds)
+        return torch.from_numpy(points), torch.from_numpy(colors)
+
+    def _stack_groups(self) -> Tensor | None:
+        """Which views share an aperture: the slices of one focus stack."""
+        stacks = (self.kwargs.get("metadata") or {}).get("stack_group")
+        return None if stacks is None else stacks.reshape(-1).long()
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    def set_schedule(self, schedule: Schedule, scene_scale: float) -> None:
+        """Fit everything that counts steps to the length of the training. ``scene_scale``: radius of the object."""
+        config = self.config
+        self.schedule = schedule
+        never = schedule.iterations + 1
+        self.strategy = DefaultStrategy(
+            prune_opa=config.cull_alpha_thresh,
+            grow_grad2d=config.densify_grad_thresh,
+            grow_scale3d=config.densify_size_thresh,
+            grow_scale2d=config.split_screen_size,
+            prune_scale3d=config.cull_scale_thresh,
+            prune_scale2d=config.cull_screen_size,
+            refine_scale2d_stop_iter=max(config.stop_screen_size_at, 0),
+            refine_start_iter=schedule.refine_start if config.warmup_length < 0 else config.warmup_length,
+            refine_stop_iter=schedule.refine_stop if config.stop_split_at < 0 else config.stop_split_at,
+            reset_every=never if config.reset_alpha_every < 0 else config.reset_alpha_every * config.refine_every,
+            refine_every=config.refine_every,
+            pause_refine_after_reset=self.num_train_data + config.refine_every,
+            absgrad=config.use_absgrad,
+            revised_opacity=True,
+            verbose=False,
+        )
+        self.strategy_state = self.strategy.initialize_state(scene_scale=scene_scale)
+
+    def get_training_callbacks(
+        self, training_callback_attributes: TrainingCallbackAttributes
+    ) -> list[TrainingCallback]:
+        """The parent's, after one that looks at the photographs before the first step."""
+
+        def look_at_photographs(step: int) -> None:
+            if step == 0:
+                pipeline = training_callback_attributes.pipeline
+                assert pipeline is not None
+                self._look_at_photographs(pipeline.datamanager)
+
+        first = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], look_at_photographs)
+        return [first, *super().get_training_callbacks(training_callback_attributes)]
+
+    def _look_at_photographs(self, datamanager: Any) -> None:
+        photographs = [batch["image"][..., :3].cpu().numpy() for batch in datamanager.cached_train]
+        if self.config.background_color == "auto":
+            self.background.copy_(torch.from_numpy(plain_background(photographs)))
+        if self.config.defocus.mode != "off":
+            cameras = datamanager.train_dataset.cameras
+            points = datamanager.train_dataset.metadata.get("points3D_xyz")
+            report_lens(self.lens, start_lens(self.lens, photographs, cameras, points))
+
+    def get_param_groups(self) -> dict[str, list[Parameter]]:
+        """The parent's groups and those of the lens."""
+        groups = super().get_param_groups()
+        groups["lens_focus"] = [self.lens.focus_offset_px]
+        groups["lens_aperture"] = [self.lens.log_aperture_shared, self.lens.log_aperture_residual]
+        return groups
+
+    # -- rendering -----------------------------------------------------------------------------------------------
+
+    def get_outputs(self, camera: Cameras) -> dict[str, Any]:
+        """Render one camera.
+
+        In training: `rgb` as the view's lens saw it. Otherwise `rgb` is sharp, and `depth` is given too.
+
+        Args:
+            camera: one camera; of a training view if its metadata has `cam_idx`.
+
+        Returns:
+            rgb [H, W, 3] in 0..1, depth [H, W, 1] or None, accumulation [H, W, 1], background [3] or [H, W, 3].
+        """
+        assert camera.shape[0] == 1, "one camera at a time"
+        camera_to_world = self.camera_optimizer.apply_to_camera(camera) if self.training else camera.camera_to_worlds
+        viewmats = get_viewmat(camera_to_world)
+        scale = self._get_downscale_factor()
+        camera.rescale_output_resolution(1 / scale)
+        K = camera.get_intrinsics_matrices().to(self.device)
+        width, height = int(camera.width.item()), int(camera.height.item())
+        camera.rescale_output_resolution(scale)
+        self.last_size = (height, width)
+
+        gaussians = self._visible_gaussians()
+        if gaussians is None:
+            return self.get_empty_outputs(width, height, self.background_color.to(self.device))  # type: ignore
+        view = self._training_view(camera) if self.training else None
+        blur_variance = None
+        if view is not None and self.config.defocus.mode == "splat":
+            depth = gaussians["means"] @ viewmats[0, 2, :3] + viewmats[0, 2, 3]
+            blur_variance = self.lens.blur_variance(view, depth, K[0, 0, 0])[None]
+
+        with_depth = self.config.output_depth_during_training or not self.training
+        render, alpha, self.info = rasterization(
+            **gaussians,
+            viewmats=viewmats,
+            Ks=K,
+            width=width,
+            height=height,
+            near_plane=NEAR_PLANE,
+            render_mode="RGB+ED" if with_depth else "RGB",
+            sh_degree=self._sh_degree_now(),
+            absgrad=self.training and self.strategy.absgrad,
+            rasterize_mode=self.config.rasterize_mode,
+            blur_variance=blur_variance,
+        )
+        if self.training:
+            self.strategy.step_pre_backward(
+                self.gauss_params, self.optimizers, self.strategy_state, self.step, self.info
+            )
+        background = self._get_background_color()
+        rgb = (render[0, ..., :3] + (1 - alpha[0]) * background).clamp(0.0, 1.0)
+        depth_image = None
+        if with_depth:
+            depth_image = render[0, ..., 3:4]
+            depth_image = torch.where(alpha[0] > 0, depth_image, depth_image.detach().max())
+        if not self.training:
+            background = background.expand(height, width, 3)
+        return {"rgb": rgb, "depth": depth_image, "accumulation": alpha[0], "background": background}
+
+    def _visible_gaussians(self) -> dict[str, Tensor] | None:
+        """The Gaussians as the rasterizer takes them, within the viewer's crop box; None if that is empty."""
+        keep: Tensor | slice = slice(None)
+        if self.crop_box is not None and not self.training:
+            keep = self.crop_box.within(self.means).squeeze(-1)
+            if not keep.any():
+                return None
+        colors = torch.cat((self.features_dc[keep, None, :], self.features_rest[keep]), dim=1)
+        return {
+            "means": self.means[keep],
+            "quats": self.quats[keep],
+            "scales": torch.exp(self.scales[keep]),
+            "opacities": torch.sigmoid(self.opacities[keep]).squeeze(-1),
+            "colors": colors if self.config.sh_degree > 0 else torch.sigmoid(colors).squeeze(1),
+        }
+
+    def _sh_degree_now(self) -> int | None:
+        degree = self.config.sh_degree
+        if degree == 0:
+            return None
+        interval = self.config.sh_degree_interval
+        if interval < 0:
+            interval = self.schedule.sh_interval if self.schedule is not None else 0
+        return degree if interval == 0 else min(self.step // interval, degree)
+
+    @staticmethod
+    def _training_view(camera: Cameras) -> int | None:
+        index = (camera.metadata or {}).get("cam_idx")
+        return None if index is None else int(index)
+
+    def _get_background_color(self) -> Tensor:
+        if self.config.background_color == "auto":
+            return self.background
+        return super()._get_background_color()
+
+    # -- losses and metrics --------------------------------------------------------------------------------------
+
+    def get_loss_dict(self, outputs, batch, metrics_dict=None) -> dict[str, Tensor]:
+        """L1 and SSIM between the photograph and the picture as its lens saw it, and the prior of the lens."""
+        photograph = self.composite_with_background(self.get_gt_img(batch["image"]), outputs["background"])
+        picture = outputs["rgb"]
+        if "mask" in batch:
+            mask = self._downscale_if_required(batch["mask"]).to(self.device)
+            photograph, picture = photograph * mask, picture * mask
+        l1 = (photograph - picture).abs().mean()
+        weight = self.config.ssim_lambda
+        losses = {"main_loss": (1 - weight) * l1 + weight * (1 - ssim(picture, photograph))}
+        if self.training:
+            if self.config.defocus.mode != "off":
+                losses["lens_prior"] = self.config.defocus.residual_weight * self.lens.residual_penalty()
+            self.camera_optimizer.get_loss_dict(losses)
+        return losses
+
+    def get_metrics_dict(self, outputs, batch) -> dict[str, Tensor]:
+        """PSNR against the photograph and the number of Gaussians."""
+        photograph = self.composite_with_background(self.get_gt_img(batch["image"]), outputs["background"])
+        error = (photograph - outputs["rgb"]).square().mean()
+        metrics = {"psnr": -10.0 * torch.log10(error.clamp(min=1e-10)), "gaussian_count": torch.tensor(self.num_points)}
+        self.camera_optimizer.get_metrics_dict(metrics)
+        return metrics
+
+    def get_image_metrics_and_images(self, outputs, batch) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """PSNR, SSIM and, where its weights are at hand, LPIPS of the sharp render.
+
+        It is judged against the all-in-focus photograph if the capture has one of this view, else against the
+        photograph as it is.
+        """
+        target = batch.get("sharp_image", batch["image"])
+        truth = self.composite_with_background(self.get_gt_img(target), outputs["background"])
+        picture = outputs["rgb"]
+        images = {"img": torch.cat([truth, picture], dim=1)}
+        truth, picture = (image.permute(2, 0, 1)[None] for image in (truth, picture))
+        metrics = {"psnr": float(self.psnr(picture, truth)), "ssim": float(self.ssim(picture, truth))}
+        if self.lpips is not None:
+            metrics["lpips"] = float(self.lpips(picture, truth))
+        return metrics, images
+
+    def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> dict[str, Any]:
+        """As the parent's; nothing of the caller's camera is changed."""
+        return super().get_outputs_for_camera(camera, obb_box)

@@ -1,0 +1,241 @@
+"""nerfstudio's trainer with settings that fit the capture, whole checkpoints, exact resuming and a clean stop."""
+
+from __future__ import annotations
+
+import copy
+import random
+import signal
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from nerfstudio.engine.optimizers import Optimizers
+from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.utils.decorators import check_main_thread
+from nerfstudio.utils.rich_utils import CONSOLE
+
+from macro_splat.atomic import atomic_write
+from macro_splat.errors import MacroSplatError
+from macro_splat.model.schedule import Schedule, choose_iterations
+
+EXTRA_STATE = "macro_splat"
+"""Key of a checkpoint under which we keep what nerfstudio's checkpoints lack."""
+
+
+@dataclass
+class MacroSplatTrainerConfig(TrainerConfig):
+    """nerfstudio's trainer, fitted to the capture."""
+
+    _target: type = field(default_factory=lambda: MacroSplatTrainer)
+    max_num_iterations: int = 0
+    """Iterations in all, those before a resumed checkpoint included; 0: chosen from the capture and the machine."""
+
+
+class MacroSplatTrainer(Trainer):
+    """What it adds to nerfstudio's:
+
+    * the number of iterations, and everything that follows from it, is chosen when the capture is known;
+    * learning rates of positions are in pixels of the photographs, so that no result depends on the scene's unit;
+    * a checkpoint is written whole or not at all, and holds the state of the random numbers, of the sampler and of the
+      densification: a resumed training goes on as if it had not been interrupted;
+    * Ctrl-C ends the training after the running step, with a checkpoint.
+    """
+
+    config: MacroSplatTrainerConfig
+
+    # -- set-up --------------------------------------------------------------------------------------------------
+
+    def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
+        """As the parent's; a resumed run is checked first."""
+        self._check_resume()
+        super().setup(test_mode)
+        # `max_num_iterations` means "more iterations" to the parent's loop; to users it means the end.
+        self._last_iterations = self.config.max_num_iterations - self._start_step
+        if self._last_iterations <= 0:
+            raise MacroSplatError(
+                f"--max-num-iterations {self.config.max_num_iterations}: the checkpoint is at step "
+                f"{self._start_step - 1} already; give a larger number to train on"
+            )
+
+    def setup_optimizers(self) -> Optimizers:
+        """Fit the settings to the capture, then build the optimizers."""
+        cameras = self.pipeline.datamanager.train_dataset.cameras
+        if self.config.max_num_iterations <= 0:
+            pixels = float((cameras.width * cameras.height).float().mean())
+            self.config.max_num_iterations = choose_iterations(len(cameras), pixels, self.device != "cpu")
+        iterations = self.config.max_num_iterations
+        pixel_size, scene_scale = _scene_size(self.pipeline)
+        self.pipeline.model.set_schedule(Schedule(iterations), scene_scale)
+        CONSOLE.log(f"Training for {iterations} iterations on {len(cameras)} photographs.")
+
+        fitted = copy.deepcopy(self.config.optimizers)
+        for group in fitted.values():
+            if group["scheduler"] is not None:
+                group["scheduler"].max_steps = iterations
+        # Given in pixels (see method.py): positions move in the scene's units.
+        means = fitted["means"]
+        means["optimizer"].lr *= pixel_size
+        means["scheduler"].lr_final *= pixel_size
+        return Optimizers(fitted, self.pipeline.get_param_groups())
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Train to the end, or to the first Ctrl-C."""
+        self._interrupted = False
+        total = self.config.max_num_iterations
+        self.config.max_num_iterations = self._last_iterations
+        try:
+            with _on_interrupt(self._stop_after_this_step):
+                super().train()
+        finally:
+            self.config.max_num_iterations = total
+
+    def _stop_after_this_step(self) -> None:
+        self._interrupted = True
+        self.stop_training = True
+        CONSOLE.print("\nStopping after this step; Ctrl-C again stops at once and loses it.", style="bold yellow")
+
+    def _after_train(self) -> None:
+        if not self._interrupted:
+            super()._after_train()
+            return
+        # The loop noticed before it began the step that it is at.
+        self.step = max(self.step - 1, 0)
+        self.training_state = "completed"
+        self.save_checkpoint(self.step)
+        CONSOLE.print(
+            f"Stopped at step {self.step}. To go on: the same command with --load-dir {self.checkpoint_dir}",
+            style="bold green",
+        )
+        raise SystemExit(130)
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    @check_main_thread
+    def save_checkpoint(self, step: int) -> None:
+        """Write the checkpoint whole; where that fails, say so, keep the last good one, and go on if there is a next.
+
+        Raises:
+            MacroSplatError: the final checkpoint cannot be written.
+        """
+        path = self.checkpoint_dir / f"step-{step:09d}.ckpt"
+        state = {
+            "step": step,
+            "pipeline": self.pipeline.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.optimizers.items()},
+            "schedulers": {name: scheduler.state_dict() for name, scheduler in self.optimizers.schedulers.items()},
+            "scalers": self.grad_scaler.state_dict(),
+            EXTRA_STATE: {
+                "random": _random_state(),
+                "sampler": self.pipeline.datamanager.sampler_state(),
+                "strategy": self.pipeline.model.strategy_state,
+            },
+        }
+        try:
+            self.checkpoint_dir.mkdir(parents=True, exist_ok=True)
+            # Not in the checkpoint folder itself: nerfstudio takes every file there for a checkpoint.
+            with atomic_write(path, temporary_folder=self.base_dir) as file:
+                torch.save(state, file)
+        except (OSError, RuntimeError) as error:
+            kept = ", ".join(sorted(p.name for p in self.checkpoint_dir.glob("*.ckpt"))) or "none yet"
+            message = f"{path}: the checkpoint could not be written ({_reason(error)}); kept: {kept}"
+            if self.training_state == "completed":
+                raise MacroSplatError(f"{message}; free the disk and resume with --load-dir") from error
+            CONSOLE.print(f"{message}; training goes on", style="bold red")
+            return
+        if self.config.save_only_latest_checkpoint:
+            for old in self.checkpoint_dir.glob("*.ckpt"):
+                if old != path:
+                    old.unlink()
+
+    def _check_resume(self) -> None:
+        folder = self.config.load_dir
+        if folder is None:
+            return
+        if not folder.is_dir():
+            raise MacroSplatError(f"--load-dir {folder}: no such folder; it is the nerfstudio_models folder of a run")
+        if not any(folder.glob("step-*.ckpt")):
+            raise MacroSplatError(f"--load-dir {folder}: no step-*.ckpt in it; it is a run's nerfstudio_models folder")
+
+    def _load_checkpoint(self) -> None:
+        super()._load_checkpoint()
+        path = self.config.load_checkpoint
+        if self.config.load_dir is not None:
+            path = self.config.load_dir / f"step-{self._start_step - 1:09d}.ckpt"
+        if path is None:
+            return
+        extra = torch.load(path, map_location="cpu", weights_only=True).get(EXTRA_STATE)
+        if extra is None:
+            raise MacroSplatError(f"{path}: not a checkpoint of macro-splat, which alone can be resumed by it")
+        _restore_random_state(extra["random"])
+        self.pipeline.datamanager.restore_sampler_state(extra["sampler"])
+        state = {key: _to_device(value, self.device) for key, value in extra["strategy"].items()}
+        self.pipeline.model.strategy_state = state
+
+
+def _scene_size(pipeline: Any) -> tuple[float, float]:
+    """Size of a pixel at the object, and radius of the object, in model units: medians over seeds and views."""
+    cameras = pipeline.datamanager.train_dataset.cameras
+    means = pipeline.model.means.detach().cpu()
+    centre = means.median(dim=0).values
+    radius = float((means - centre).norm(dim=1).quantile(0.9))
+    distance = (cameras.camera_to_worlds[:, :3, 3].cpu() - centre).norm(dim=1)
+    return float((distance / cameras.fx.reshape(-1).cpu()).median()), radius
+
+
+def _random_state() -> dict[str, Any]:
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    version, words, cached = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": (str(kind), torch.from_numpy(np.asarray(keys).astype(np.int64)), int(position), int(has_gauss), gauss),
+        "python": (version, list(words), cached),
+    }
+
+
+def _restore_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    version, words, cached = state["python"]
+    random.setstate((version, tuple(words), cached))
+
+
+def _to_device(value: Any, device: str) -> Any:
+    return value.to(device) if isinstance(value, torch.Tensor) else value
+
+
+def _reason(error: Exception) -> str:
+    """The operating system's own words where it is behind the error."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    return str((cause.strerror if cause is not None else None) or error).splitlines()[0]
+
+
+class _on_interrupt:
+    """Within it the first Ctrl-C calls a function, and the second interrupts as ever. Main thread only, else nothing."""
+
+    def __init__(self, function) -> None:
+        self._function = function
+
+    def __enter__(self) -> None:
+        self._active = threading.current_thread() is threading.main_thread()
+        if self._active:
+            self._previous = signal.signal(signal.SIGINT, self._handle)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, self._previous)
+        self._function()
+
+    def __exit__(self, *_) -> None:
+        if self._active:
+            signal.signal(signal.SIGINT, self._previous)
