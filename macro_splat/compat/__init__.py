@@ -6,12 +6,12 @@ The mend of torchvision under a CPU torch has to run inside `import torch`: see 
 
 import functools
 
-from macro_splat.compat import checkpoints, ffmpeg, one_line_errors
-
 
 @functools.cache
 def apply() -> None:
     """Set every mend that acts by itself, once. Called when an `ns-*` command imports the method: cheap and safe."""
+    from macro_splat.compat import checkpoints, ffmpeg, one_line_errors
+
     checkpoints.allow_numpy_scalars()
     ffmpeg.put_on_path()
     one_line_errors.install()

@@ -55,7 +55,7 @@ def lpips_or_none(**kwargs) -> Lpips | None:
     """
     if weights_file().is_file():
         return Lpips(_Metric(**kwargs))
-    reason = _why_unreachable(_weights().url)
+    reason = why_unreachable()
     if reason is None:
         timeout = socket.getdefaulttimeout()
         socket.setdefaulttimeout(STALL_SECONDS)  # torch hub downloads without any: a stalled one would never end
@@ -82,23 +82,24 @@ def optional_lpips() -> Iterator[None]:
 
 def weights_file() -> Path:
     """Where torch hub keeps AlexNet's weights, whether they are there or not."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / _weights().url.rsplit("/", 1)[-1]
+    return Path(torch.hub.get_dir()) / "checkpoints" / weights_url().rsplit("/", 1)[-1]
 
 
-def _weights():
+def weights_url() -> str:
+    """Where torchvision downloads AlexNet's weights from."""
     from torchvision.models import AlexNet_Weights
 
-    return AlexNet_Weights.DEFAULT
+    return AlexNet_Weights.DEFAULT.url
 
 
 @functools.cache
-def _why_unreachable(url: str) -> str | None:
-    """None if the server answers within `PROBE_SECONDS`, else the reason."""
+def why_unreachable() -> str | None:
+    """None if the server of the weights answers within `PROBE_SECONDS`, else the reason why it is out of reach."""
     outcome: list[str | None] = []
 
     def probe() -> None:
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PROBE_SECONDS):
+            with urllib.request.urlopen(urllib.request.Request(weights_url(), method="HEAD"), timeout=PROBE_SECONDS):
                 outcome.append(None)
         except OSError as error:
             outcome.append(str(error))
@@ -114,5 +115,5 @@ def _why_unreachable(url: str) -> str | None:
 def _say_left_out(reason: str) -> None:
     CONSOLE.print(
         f"[yellow]LPIPS is left out of the metrics: AlexNet's weights cannot be downloaded ({escape(reason)}). "
-        f"To have it, put {_weights().url} into {weights_file().parent}."
+        f"To have it, put {weights_url()} into {weights_file().parent}."
     )

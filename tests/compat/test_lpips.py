@@ -19,7 +19,7 @@ def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     """Torch hub's cache is empty, no proxy is in force, and nothing is remembered from another test."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("no_proxy", "*")
-    remembered = (lpips._why_unreachable, lpips._say_left_out)
+    remembered = (lpips.why_unreachable, lpips._say_left_out)
     for function in remembered:
         function.cache_clear()
     yield
@@ -28,11 +28,7 @@ def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 
 def serve_weights_from(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    class Weights:
-        pass
-
-    Weights.url = url  # type: ignore[attr-defined]
-    monkeypatch.setattr(lpips, "_weights", lambda: Weights)
+    monkeypatch.setattr(lpips, "weights_url", lambda: url)
 
 
 class Model(torch.nn.Module):

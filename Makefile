@@ -1,0 +1,25 @@
+# make demo   set up if needed, then train on a small macro capture, export it and render it: see README.md
+# make test   set up if needed, then run the tests
+# make lint   style, format and types
+# make clean  remove the environment and everything made
+.PHONY: demo test lint setup clean
+SHELL := /bin/bash
+
+demo: .venv/.ready
+	.venv/bin/macro-splat demo
+
+test: .venv/.ready
+	.venv/bin/python -m pytest
+
+lint: .venv/.ready
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml .ci/setup
+	.ci/setup
+
+clean:
+	rm -rf .venv build dist *.egg-info outputs renders demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
