@@ -215,7 +215,7 @@ def _lpips() -> Result:
     if reason is None:
         return Result(State.OK, "weights not there yet: the first training downloads them (233 MB)")
     remedy = f"the metric LPIPS is left out; to have it, put {lpips.weights_url()} into {lpips.weights_file().parent}"
-    return Result(State.NOTE, escape(f"no weights, and they cannot be downloaded ({reason})"), escape(remedy))
+    return Result(State.NOTE, escape(f"no weights, and they cannot be downloaded ({reason})"), remedy)
 
 
 def _ffmpeg() -> Result:
