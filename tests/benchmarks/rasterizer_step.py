@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's idle threads must not spin while ours work
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -38,6 +39,7 @@ from tests.benchmarks.torch_tiles import rasterization_torch_tiles
 
 SIZES = [(n, *size) for size in ((320, 240), (640, 480)) for n in (10_000, 30_000, 100_000)]
 BASELINE = (30_000, 320, 240)
+Size = tuple[int, int, int]
 
 # Float operations that no method of this kind can leave out for one contributing pair of pixel and splat, three
 # colours and depth; a fused multiply-add counts two, exp 14 (a polynomial of degree five, three squarings).
@@ -64,7 +66,9 @@ def main() -> None:
     console = Console(width=max(120, Console().width))
     console.print(f"{_processor()}, torch {torch.__version__}, {rounds} rounds, load {os.getloadavg()[0]:.1f}")
     balls = {size: make_ball(*size) for size in sizes}
-    tables = [rasterizer_table(balls, rounds, BASELINE if BASELINE in balls else sizes[0])]
+    table, seconds = rasterizer_table(balls, rounds)
+    baseline = BASELINE if BASELINE in balls else sizes[0]
+    tables = [table, torch_table(balls[baseline], seconds[baseline])]
     tables.append(step_table([balls[s] for s in sizes if s[0] == BASELINE[0] or options.quick], rounds))
     tables.append(start_table())
     for table in tables:
@@ -73,8 +77,8 @@ def main() -> None:
         options.markdown.write_text("\n\n".join(_markdown(table) for table in tables) + "\n", encoding="utf-8")
 
 
-def rasterizer_table(balls: dict[tuple[int, int, int], Ball], rounds: int, baseline: tuple[int, int, int]) -> Table:
-    """Forward and backward of the rasterizer alone, beside torch and the arithmetic floor."""
+def rasterizer_table(balls: dict[Size, Ball], rounds: int) -> tuple[Table, dict[Size, float]]:
+    """Forward and backward of the rasterizer alone, beside the arithmetic floor; and the seconds of both."""
     steps = {size: RasterStep(ball, rasterization) for size, ball in balls.items()}
     forward, backward, one, two = ({size: float("inf") for size in balls} for _ in range(4))
     for step in steps.values():
@@ -89,8 +93,6 @@ def rasterizer_table(balls: dict[tuple[int, int, int], Ball], rounds: int, basel
                 if threads == 1:
                     forward[size], backward[size] = min(forward[size], cpu[0]), min(backward[size], cpu[1])
     set_num_threads(1)
-    torch_step = RasterStep(balls[baseline], torch_tiles)
-    torch_seconds = min(sum(torch_step()) for _ in range(2))
     peak = measure_peak_flops()
 
     table = Table(
@@ -98,23 +100,40 @@ def rasterizer_table(balls: dict[tuple[int, int, int], Ball], rounds: int, basel
         caption="floor: arithmetic of the contributing pixel-splat pairs alone, at the peak",
     )
     for heading in ("scene", "coverage", "per pixel", "forward ms", "backward ms", "both ms", "2 threads",
-                    "torch tiles", "floor ms", "distance"):  # fmt: skip
+                    "floor ms", "distance"):  # fmt: skip
         table.add_column(heading, justify="left" if heading == "scene" else "right")
     for size, ball in balls.items():
         both = forward[size] + backward[size]
         floor = ball.pairs * (FORWARD_FLOPS + BACKWARD_FLOPS) / peak
         table.add_row(
-            f"{ball.width}x{ball.height}, {size[0] // 1000}k",
+            _name(ball),
             f"{100 * ball.coverage:.0f} %",
             f"{ball.contributions:.0f}",
             _ms(forward[size]),
             _ms(backward[size]),
             _ms(both),
             f"{one[size] / two[size]:.2f} x",
-            f"{_ms(torch_seconds)} ms = {torch_seconds / both:.0f} x" if size == baseline else "",
             _ms(floor),
             f"{both / floor:.1f} x",
         )
+    return table, {size: forward[size] + backward[size] for size in balls}
+
+
+def torch_table(ball: Ball, ours: float) -> Table:
+    """The same step by whole-tensor operations of torch, a few tiles at a time and many."""
+    table = Table(title=f"Vectorised torch tiles, one thread: {_name(ball)}")
+    for heading in ("tiles at once", "both ms", "ratio to ours"):
+        table.add_column(heading, justify="right")
+    for tiles_at_once in (8, 64):
+
+        def torch_tiles(render_mode: str, absgrad: bool, at_once: int = tiles_at_once, **arguments: Any) -> tuple:
+            assert render_mode == "RGB+ED"  # it knows this mode only
+            assert absgrad
+            return rasterization_torch_tiles(**arguments, tiles_at_once=at_once)
+
+        step = RasterStep(ball, torch_tiles)
+        seconds = min(sum(step()) for _ in range(2))
+        table.add_row(str(tiles_at_once), _ms(seconds), f"{seconds / ours:.0f} x")
     return table
 
 
@@ -141,13 +160,6 @@ class RasterStep:
         return between - began, time.process_time() - between
 
 
-def torch_tiles(render_mode: str, absgrad: bool, **arguments: Tensor) -> tuple:
-    """The yardstick with the rasterizer's signature; it knows this one mode only."""
-    assert render_mode == "RGB+ED"
-    assert absgrad
-    return rasterization_torch_tiles(**arguments)  # type: ignore[arg-type]
-
-
 def step_table(balls: list[Ball], rounds: int) -> Table:
     """A whole training step, with our loss and torch's fused Adam, and with the usual ones."""
     table = Table(title="Training step, one thread, processor ms")
@@ -165,7 +177,7 @@ def step_table(balls: list[Ball], rounds: int) -> Table:
         for name, (raster, loss, loss_backward, raster_backward, adam) in least.items():
             backward = loss_backward + raster_backward
             table.add_row(
-                f"{ball.width}x{ball.height}, {len(ball.arguments['means']) // 1000}k",
+                _name(ball),
                 name,
                 *(_ms(t) for t in (raster, loss, backward, loss_backward, adam, raster + loss + backward + adam)),
             )
@@ -269,6 +281,10 @@ def start_table() -> Table:
         table.add_column(heading, justify="right")
     table.add_row(*(f"{s:.1f}" for s in seconds))
     return table
+
+
+def _name(ball: Ball) -> str:
+    return f"{ball.width}x{ball.height}, {len(ball.arguments['means']) // 1000}k"
 
 
 def _ms(seconds: float) -> str:

@@ -10,6 +10,7 @@ import itertools
 
 import pytest
 import torch
+from gsplat.strategy import DefaultStrategy
 
 from macro_splat.rasterizer import rasterization, rasterization_reference
 from tests.rasterizer.splat_scenes import (
@@ -214,3 +215,31 @@ def test_info_serves_the_densification():
     (render.sum() + alphas.sum()).backward()
     assert info["means2d"].grad.shape == (2, 80, 2)
     assert not hasattr(info["means2d"], "absgrad")
+
+
+@pytest.mark.parametrize("absgrad", [False, True])
+def test_gsplats_densification_runs_on_the_info(absgrad):
+    """The strategy's running mean of screen gradients, as it computes it from info, equals the reference's."""
+    scene = random_scene(15, n_cameras=2)
+    weights = loss_weights(scene, rasterization_reference)
+    found = []
+    for function, dtype in ((rasterization, torch.float32), (rasterization_reference, torch.float64)):
+        leaves = scene.leaves(dtype)
+        params = {k: leaves[k] for k in ("means", "quats", "scales", "opacities")}
+        optimizers = {k: torch.optim.Adam([v]) for k, v in params.items()}
+        strategy = DefaultStrategy(absgrad=absgrad)
+        state = strategy.initialize_state()
+        render, alphas, info = function(**leaves, width=45, height=37, absgrad=absgrad)
+        strategy.step_pre_backward(params, optimizers, state, 1, info)
+        ((render * weights[0].to(dtype)).sum() + (alphas * weights[1].to(dtype)).sum()).backward()
+        # The strategy adds up in float32; only these entries are read after the backward pass.
+        means2d = torch.zeros_like(info["means2d"], dtype=torch.float32)
+        means2d.grad = info["means2d"].grad.float()
+        if absgrad:
+            means2d.absgrad = info["means2d"].absgrad.float()
+        strategy.step_post_backward(params, optimizers, state, 1, {**info, "means2d": means2d}, packed=False)
+        found.append(state)
+    assert torch.equal(found[0]["count"], found[1]["count"])
+    assert found[0]["grad2d"].max() > 0
+    error = (found[0]["grad2d"] - found[1]["grad2d"]).abs().max()
+    assert error <= TOLERANCE * found[1]["grad2d"].max()
