@@ -14,7 +14,7 @@ app.command(doctor)
 
 def main() -> None:
     """Run the subcommand that the arguments name; exit with what it returns, 1 after an error."""
-    # A thread of torch that has nothing to do would else spin for a while, on a processor that our kernels need.
+    # See compat/idle_threads.py; here torch is not loaded yet, and programs started from here inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     one_line_errors.install()
     sys.exit(app.cli(prog="macro-splat", description="Blurry macro photographs in, sharp 3D Gaussian splats out."))

@@ -1,7 +1,8 @@
 """The mends that nerfstudio 1.1.5 and torch need here: one small file each, with its reason and when it can go.
 
-`apply` sets those that act by themselves; `lpips.optional_lpips` and `viewmat.get_viewmat` are called by the model.
-The mend of torchvision under a CPU torch has to run inside `import torch`: see `macro_splat_torch_backend.py`.
+`apply` sets those that act by themselves; `lpips.optional_lpips`, `viewmat.get_viewmat` and, for trainings on a
+processor, `idle_threads.stop_spinning` are called where they are needed. The mend of torchvision under a CPU torch has
+to run inside `import torch`: see `macro_splat_torch_backend.py`.
 """
 
 import functools
