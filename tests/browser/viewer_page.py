@@ -1,0 +1,128 @@
+"""nerfstudio's viewer in a headless Chromium: what its page shows, says and asks for."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Browser, Page, Playwright, Route
+
+ARGUMENTS = [
+    # WebGL on the processor.
+    "--headless=new",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+    # As root in a container.
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    # Nothing of the browser's own goes out, and no name is looked up.
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+# The page shows each rendered picture through an object URL, as JPEG (its depth, which hides the camera symbols behind
+# it, comes as PNG): kept here, to be read exactly as it came.
+KEEP_PICTURES = """
+window.pictures = [];
+const make = URL.createObjectURL.bind(URL);
+URL.createObjectURL = (thing) => {
+    if (thing instanceof Blob && thing.type === "image/jpeg") window.pictures.push(thing);
+    return make(thing);
+};
+"""
+READ_PICTURE = """
+async (index) => {
+    const bytes = new Uint8Array(await window.pictures.at(index).arrayBuffer());
+    return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+}
+"""
+SIZE = {"width": 960, "height": 600}
+
+
+def find_chromium() -> str | None:
+    """The system's Chromium or Chrome: playwright's own download is not used."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for path in map(shutil.which, names) if path is not None), None)
+
+
+def start_chromium(playwright: Playwright, executable: str) -> Browser:
+    return playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+
+
+@dataclass
+class ViewerPage:
+    """An open page, and everything that happened on it so far."""
+
+    page: Page
+    errors: set[str] = field(default_factory=set)
+    """Errors on the page's console and uncaught exceptions."""
+    outside: set[str] = field(default_factory=set)
+    """Addresses on other machines that the page asked for; all were refused."""
+
+    def picture_count(self) -> int:
+        """Rendered pictures that arrived so far."""
+        return self.page.evaluate("window.pictures.length")
+
+    def is_sharp(self) -> bool:
+        """Whether the last picture is one of full resolution, as the viewer sends it when the camera rests."""
+        return self.picture_count() > 0 and min(self.picture().shape[:2]) > 200
+
+    def picture(self, index: int = -1) -> np.ndarray:
+        """A rendered picture as it came from the server, [H, W, 3] in 0..255."""
+        data = base64.b64decode(self.page.evaluate(READ_PICTURE, index))
+        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=float)
+
+    def screenshot(self) -> np.ndarray:
+        """What the browser shows left of the control panel, [H, W, 3] in 0..255."""
+        shot = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
+        return np.asarray(shot, dtype=float)[:, : SIZE["width"] // 2]
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        """Wait for a condition; fail with `what` was waited for and what the page says."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise AssertionError(f"after {seconds:.0f} s still waiting for {what}; errors: {sorted(self.errors)}")
+            self.page.wait_for_timeout(250)
+
+
+@contextmanager
+def open_viewer(browser: Browser, port: int) -> Iterator[ViewerPage]:
+    """Open the viewer that serves on a port of this machine."""
+    context = browser.new_context(viewport=SIZE)
+    page = context.new_page()
+    opened = ViewerPage(page)
+
+    def refuse_outside(route: Route) -> None:
+        if urlsplit(route.request.url).hostname == "127.0.0.1":
+            route.continue_()
+        else:
+            opened.outside.add(route.request.url)
+            route.abort()
+
+    page.route(lambda url: urlsplit(url).scheme in ("http", "https"), refuse_outside)
+    page.on("websocket", lambda socket: _note_outside(opened, socket.url))
+    page.on("console", lambda message: opened.errors.add(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: opened.errors.add(str(error)))
+    page.add_init_script(KEEP_PICTURES)
+    try:
+        page.goto(f"http://127.0.0.1:{port}/")
+        yield opened
+    finally:
+        context.close()
+
+
+def _note_outside(opened: ViewerPage, url: str) -> None:
+    if urlsplit(url).hostname != "127.0.0.1":
+        opened.outside.add(url)
