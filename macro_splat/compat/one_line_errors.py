@@ -17,6 +17,7 @@ _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, or write elsewhere (ns-train: --output-dir)",
     errno.EDQUOT: "the disk quota is used up: free some space, or write elsewhere (ns-train: --output-dir)",
     errno.EROFS: "the file system is read-only: write elsewhere (ns-train: --output-dir)",
+    errno.ENOTDIR: "a file lies where a folder is needed: name another folder (ns-train: --output-dir)",
     errno.EACCES: "permission denied: change its permissions, or write elsewhere (ns-train: --output-dir)",
 }
 

@@ -50,6 +50,7 @@ def test_a_hook_that_was_there_still_runs() -> None:
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
         (OSError(errno.EROFS, "Read-only file system", "/media/cd/outputs"), "/media/cd/outputs: the file system"),
         (PermissionError(errno.EACCES, "Permission denied", "/root/x"), "/root/x: permission denied"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/etc/passwd/x"), "/etc/passwd/x: a file lies"),
         (PermissionError(errno.EACCES, "Permission denied"), None),
         (FileNotFoundError(errno.ENOENT, "No such file", "/x"), None),
         (RuntimeError("x"), None),

@@ -133,6 +133,24 @@ def test_a_failure_shows_the_end_of_the_log_and_a_remedy(setup, tmp_path: Path, 
     assert not (tmp_path / ".venv" / ".ready").exists()
 
 
+TOOLS = ["bash", "cut", "dirname", "du", "env", "grep", "ls", "paste", "sed", "sh", "sleep", "tail", "timeout", "touch"]
+TOOLS += ["tr", "uname"]
+
+
+def test_a_missing_compiler_is_named(setup, tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in TOOLS:
+        found = shutil.which(name)
+        assert found is not None
+        (tools / name).symlink_to(found)
+    says = "error: subprocess-exited-with-error: building fpsample"
+    done = setup(PATH=str(tools), PIP_EXIT="1", PIP_SAYS=says, MACRO_SPLAT_TORCH="cpu")
+    assert done.returncode == 1
+    assert "there is no C compiler" in done.stderr
+    assert "build-essential" in done.stderr
+
+
 def test_an_unusable_python_is_named(setup, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / ".venv")
     done = setup(PYTHON="/bin/false")
