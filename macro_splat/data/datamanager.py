@@ -5,11 +5,17 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from nerfstudio.cameras.cameras import Cameras
-from nerfstudio.data.datamanagers.full_images_datamanager import FullImageDatamanager, FullImageDatamanagerConfig
+from nerfstudio.configs.dataparser_configs import AnnotatedDataParserUnion
+from nerfstudio.data.datamanagers.full_images_datamanager import (
+    FullImageDatamanager,
+    FullImageDatamanagerConfig,
+    _undistort_image,
+)
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from torch import Tensor
 
 from macro_splat.data.dataparser import MacroRigDataParserConfig
@@ -23,7 +29,7 @@ class MacroRigDataManagerConfig(FullImageDatamanagerConfig):
 
     _target: type = field(default_factory=lambda: MacroRigDataManager)
     """target class to instantiate"""
-    dataparser: Any = field(default_factory=MacroRigDataParserConfig)
+    dataparser: AnnotatedDataParserUnion = field(default_factory=MacroRigDataParserConfig)
     """how the capture is read"""
     cache_images: Literal["cpu", "gpu"] = "gpu"
     """Where photographs are kept: "gpu" means the training device, whatever it is."""
@@ -38,7 +44,7 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
 
     Cameras carry the parser's `lens` values in `metadata`, [1, 1] each. A training camera also carries `cam_idx`, an
     evaluation camera `eval_idx` instead (index in its own split), so that neither can be taken for the other.
-    Evaluation batches carry the truths of `MacroRigDataset.get_truth`.
+    Evaluation batches carry the truths of `MacroRigDataset.get_truth`, `sharp_image` as float32 in 0..1.
     """
 
     config: MacroRigDataManagerConfig
@@ -53,7 +59,7 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
         """The evaluation split, reduced alike."""
         return self._create_dataset(self.dataparser.get_dataparser_outputs(split=self.test_split))
 
-    def _create_dataset(self, outputs) -> MacroRigDataset:
+    def _create_dataset(self, outputs: DataparserOutputs) -> MacroRigDataset:
         # One factor for all views: pixels of different size would make blur of different size.
         cameras = self.train_dataparser_outputs.cameras
         edge = int(torch.maximum(cameras.width, cameras.height).max())
@@ -109,6 +115,8 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
 
     def _eval_view(self, index: int) -> tuple[Cameras, dict]:
         batch = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in self.cached_eval[index].items()}
+        if "sharp_image" in batch:
+            batch["sharp_image"] = batch["sharp_image"].float() / 255
         camera = deepcopy(self.eval_dataset.cameras[index : index + 1]).to(self.device)
         camera.metadata = {**(camera.metadata or {}), "eval_idx": index}
         return camera, batch
@@ -120,8 +128,26 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
     ) -> list[dict[str, Tensor]]:
         if not torch.cuda.is_available():
             cache_images_device = "gpu"  # "cpu" pins memory, which needs CUDA; "gpu" means self.device
+        if split == "train":
+            return super()._load_images(split, cache_images_device)
+        cameras = deepcopy(self.eval_dataset.cameras)  # undistortion changes the dataset's
+        truths = [self.eval_dataset.get_truth(i) for i in range(len(self.eval_dataset))]
         cached = super()._load_images(split, cache_images_device)
-        if split == "eval":
-            for i, view in enumerate(cached):
-                view.update(self.eval_dataset.get_truth(i))
-        return cached
+        return [
+            {**view, **_undistorted(truth, cameras[i])}
+            for i, (view, truth) in enumerate(zip(cached, truths, strict=True))
+        ]
+
+
+def _undistorted(truth: dict[str, Tensor], camera: Cameras) -> dict[str, Tensor]:
+    """The truth as seen through the camera that nerfstudio makes of a distorted one.
+
+    Depth is left out then: it cannot be interpolated across an object's edge.
+    """
+    distortion = camera.distortion_params
+    if distortion is None or not distortion.any() or "sharp_image" not in truth:
+        return truth
+    camera = camera.reshape(())
+    intrinsics = camera.get_intrinsics_matrices().numpy()
+    _, sharp, _ = _undistort_image(camera, distortion.numpy(), {}, truth["sharp_image"].numpy(), intrinsics)
+    return {"sharp_image": torch.from_numpy(sharp)}

@@ -18,48 +18,50 @@ class MacroRigDataset(InputDataset):
     """nerfstudio's dataset, except that
 
     - palette, grey-alpha and CMYK pictures become RGB(A), and a picture that breaks is named in one line;
+    - reduced pictures have exactly the size of their cameras;
     - masks may be missing for some views (nothing is ignored there) and may have any number of channels.
     """
 
     def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0):
         super().__init__(dataparser_outputs, scale_factor)
-        views = len(dataparser_outputs.image_filenames)
-        self._masks: list[Path | None] = self.metadata.get("mask_filenames", [None] * views)
-        self._sharp: list[Path | None] = self.metadata.get("sharp_filenames", [None] * views)
-        self._depth: list[Path | None] = self.metadata.get("depth_filenames", [None] * views)
+        none: list[Path | None] = [None] * len(dataparser_outputs.image_filenames)
+        ours = "lens" in self.metadata  # another parser may be in use, with other conventions for depth
+        self._sharp: list[Path | None] = self.metadata["sharp_filenames"] if ours else none
+        self._depth: list[Path | None] = self.metadata["depth_filenames"] if ours else none
+        self._masks: list[Path | None] = self.metadata["mask_filenames"] if ours else none
+        if not ours and dataparser_outputs.mask_filenames is not None:
+            self._masks = list(dataparser_outputs.mask_filenames)
 
     def get_numpy_image(self, image_idx: int) -> np.ndarray:
         """The photograph [H, W, 3 or 4] uint8."""
-        return self._load(self.image_filenames[image_idx])
+        return self._load(self.image_filenames[image_idx], image_idx)
 
     def get_data(self, image_idx: int, image_type: str = "float32") -> dict:
         """`image_idx`, `image` [H, W, 3 or 4], and `mask` [H, W, 1] bool if any view of the split has one."""
         image = self.get_image_uint8(image_idx) if image_type == "uint8" else self.get_image_float32(image_idx)
         data = {"image_idx": image_idx, "image": image}
         if any(mask is not None for mask in self._masks):
-            data["mask"] = self._load_mask(image_idx, image.shape[:2])
+            data["mask"] = self._load_mask(image_idx)
         return data
 
     def get_truth(self, image_idx: int) -> dict[str, Tensor]:
         """What only evaluation may see, where all views of the split have it (metrics need the same keys each time).
 
         Returns:
-            `sharp_image` [H, W, 3 or 4] float32 in 0..1: the all-in-focus photograph of this pose, which is the
+            `sharp_image` [H, W, 3 or 4] uint8: the all-in-focus photograph of this pose, which is the
             photograph itself where the aperture is known to be 0; channels as in `image`.
             `depth_truth` [H, W, 1] float32: z along the axis in model units, 0 where there is nothing.
         """
         truth = {}
         sharp = self._sharp_filenames()
         if sharp is not None:
-            truth["sharp_image"] = torch.from_numpy(self._load(sharp[image_idx]).astype(np.float32) / 255)
+            truth["sharp_image"] = torch.from_numpy(self._load(sharp[image_idx], image_idx))
         depth = self._depth[image_idx]
         if depth is not None and None not in self._depth:
             z = torch.from_numpy(np.array(load_depth(depth), dtype=np.float32)) * self.metadata["dataparser_scale"]
-            size = (int(self.cameras.height[image_idx]), int(self.cameras.width[image_idx]))
             # Nearest, so that no depth is invented between an object and the nothing beside it.
-            truth["depth_truth"] = torch.nn.functional.interpolate(z[None, None], size, mode="nearest-exact")[
-                0, 0, :, :, None
-            ]
+            z = torch.nn.functional.interpolate(z[None, None], self._size(image_idx)[::-1], mode="nearest-exact")
+            truth["depth_truth"] = z[0, 0, :, :, None]
         return truth
 
     def _sharp_filenames(self) -> list[Path] | None:
@@ -70,30 +72,31 @@ class MacroRigDataset(InputDataset):
         ]
         return [f for f in files if f is not None] if files and None not in files else None
 
-    def _load(self, path: Path) -> np.ndarray:
+    def _size(self, image_idx: int) -> tuple[int, int]:
+        """Width and height of the view's camera."""
+        return int(self.cameras.width[image_idx]), int(self.cameras.height[image_idx])
+
+    def _load(self, path: Path, image_idx: int) -> np.ndarray:
         try:
-            with Image.open(path) as picture:
-                transparent = "A" in picture.getbands() or "transparency" in picture.info
-                return np.array(self._reduced(picture.convert("RGBA" if transparent else "RGB")))
+            with Image.open(path) as file:
+                transparent = "A" in file.getbands() or "transparency" in file.info
+                picture = file.convert("RGBA" if transparent else "RGB")
         except Exception as error:  # decoders raise many kinds of errors, and all of them mean that the file is broken
             raise broken_picture(path, error) from error
+        if picture.size != self._size(image_idx):
+            picture = picture.resize(self._size(image_idx), Image.Resampling.BILINEAR)
+        return np.array(picture)
 
-    def _load_mask(self, image_idx: int, size: torch.Size) -> Tensor:
-        path = self._masks[image_idx]
+    def _load_mask(self, image_idx: int) -> Tensor:
+        path, size = self._masks[image_idx], self._size(image_idx)
         if path is None:
-            return torch.ones(*size, 1, dtype=torch.bool)
+            return torch.ones(size[1], size[0], 1, dtype=torch.bool)
         try:
             with Image.open(path) as picture:
-                mask = np.array(self._reduced(picture, Image.Resampling.NEAREST))
+                # Transparency says nothing about what to ignore; dark red is not 0.
+                keep = np.array(picture.convert("RGB")).any(axis=2)
         except Exception as error:  # as above
             raise broken_picture(path, error) from error
-        keep = mask.reshape(*mask.shape[:2], -1)
-        if picture.mode in ("LA", "RGBA"):
-            keep = keep[:, :, :-1]  # transparency says nothing about what to ignore
-        return torch.from_numpy(keep.any(axis=2, keepdims=True))
-
-    def _reduced(self, picture: Image.Image, resampling: Image.Resampling = Image.Resampling.BILINEAR) -> Image.Image:
-        if self.scale_factor == 1.0:
-            return picture
-        size = (int(picture.width * self.scale_factor), int(picture.height * self.scale_factor))
-        return picture.resize(size, resampling)
+        if picture.size != size:
+            keep = np.array(Image.fromarray(keep).resize(size, Image.Resampling.NEAREST))
+        return torch.from_numpy(keep)[:, :, None]
