@@ -61,7 +61,7 @@ class MacroRigDataParser(DataParser):
     Metadata for the model, on top of what nerfstudio defines (`points3D_xyz`, `points3D_rgb`):
 
     - `scene_unit`: "mm", "cm", "m" or None; `mm_per_unit`: float or None
-    - `dataparser_scale`: model units per scene unit; `dataparser_transform` [3, 4]: x_model = scale * (R x + t).
+    - `dataparser_scale`: model units per scene unit; `dataparser_transform` [3, 4] float64: x_model = scale * (R x + t).
       Unlike the outputs' fields of these names they leave `applied_transform` and `applied_scale` out: they lead
       back to the frame of transforms.json itself
     - `lens`: {name: [N, 1] float32} of this split: `focus_distance` and `aperture_radius` in model units, `f_number`,
@@ -95,14 +95,14 @@ class MacroRigDataParser(DataParser):
             sharpened = set(indices)
         lens = self._lens(capture, indices, scale, sharpened, keep_pinholes=split != "train")
         lens["stack_id"] = torch.tensor([[pose_groups[i]] for i in indices])
-        train_idx = {i: n for n, i in enumerate(train)} if split == "train" else {}
+        train_idx = {i: n for n, i in enumerate(train)}
         lens["train_idx"] = torch.tensor([[train_idx.get(i, -1)] for i in indices])
         masks = [frame.mask for frame in frames if frame.mask is not None]
         metadata = {
             "scene_unit": capture.scene_unit,
             "mm_per_unit": capture.mm_per_unit,
             "dataparser_scale": scale,
-            "dataparser_transform": torch.from_numpy(transform).float(),
+            "dataparser_transform": torch.from_numpy(transform),
             "lens": lens,
             "mask_filenames": [frame.mask for frame in frames],
             "sharp_filenames": [frame.sharp for frame in frames],
