@@ -117,7 +117,7 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
         batch = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in self.cached_eval[index].items()}
         if "sharp_image" in batch:
             batch["sharp_image"] = batch["sharp_image"].float() / 255
-        camera = deepcopy(self.eval_dataset.cameras[index : index + 1]).to(self.device)
+        camera = self.eval_dataset.cameras[index : index + 1].to(self.device)
         camera.metadata = {**(camera.metadata or {}), "eval_idx": index}
         return camera, batch
 

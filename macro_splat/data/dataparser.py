@@ -61,7 +61,7 @@ class MacroRigDataParser(DataParser):
     Metadata for the model, on top of what nerfstudio defines (`points3D_xyz`, `points3D_rgb`):
 
     - `scene_unit`: "mm", "cm", "m" or None; `mm_per_unit`: float or None
-    - `dataparser_scale`: model units per scene unit; `dataparser_transform` [3, 4] float64: x_model = scale * (R x + t).
+    - `dataparser_scale`: model units per scene unit; `dataparser_transform` [3, 4] float64: x_model = scale (R x + t).
       Unlike the outputs' fields of these names they leave `applied_transform` and `applied_scale` out: they lead
       back to the frame of transforms.json itself
     - `lens`: {name: [N, 1] float32} of this split: `focus_distance` and `aperture_radius` in model units, `f_number`,

@@ -221,11 +221,12 @@ def test_cameras_in_one_place_are_scaled_by_the_focus_distance(tmp_path: Path) -
     assert 0.9 < float(outputs.metadata["lens"]["focus_distance"].median()) < 1.1
 
 
-def test_parallel_cameras_have_no_point_they_look_at(tmp_path: Path) -> None:
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_parallel_cameras_have_no_point_they_look_at(tmp_path: Path, axis: int) -> None:
     def edit(t: dict) -> None:
         for i, frame in enumerate(t["frames"]):
             frame["transform_matrix"] = np.eye(4).tolist()
-            frame["transform_matrix"][0][3] = float(i)
+            frame["transform_matrix"][axis][3] = float(i)
 
     outputs = parse(edit_transforms(write_capture(tmp_path), edit))
     assert outputs.cameras.camera_to_worlds[:, :, 3].abs().max() <= 1 + 1e-6

@@ -48,13 +48,14 @@ def test_a_stack_and_a_photograph_from_the_same_pose_belong_together() -> None:
     assert group_by_pose([*stack, alone]) == [0, 0, 1, 1, 1]
 
 
-@pytest.mark.parametrize("far", [0.0, 1e6])
-def test_grouping_is_relative_to_the_extent_of_the_cameras(far: float) -> None:
-    frames = [
-        Frame(f.name, f.image, f.camera_to_world + far * np.eye(4)[:, 3:] @ np.eye(4)[3:], f.intrinsics)
-        for f in _capture(3, 1).frames
-    ]
-    assert group_by_pose(frames) == [0, 1, 2]
+@pytest.mark.parametrize("spacing", [1e-8, 1.0, 1e8])
+def test_what_counts_as_one_pose_is_relative_to_the_extent_of_the_cameras(spacing: float) -> None:
+    frames = []
+    for i, x in enumerate([0.0, 1e-7, 1.0, 1.0 + 1e-7, 2.0]):
+        c2w = np.eye(4)
+        c2w[0, 3] = x * spacing
+        frames.append(Frame(str(i), Path(str(i)), c2w, Intrinsics(1, 1, 1, 1, 2, 2)))
+    assert group_by_pose(frames) == [0, 0, 1, 1, 2]
 
 
 @pytest.mark.parametrize(("poses", "held_out"), [(1, 0), (4, 0), (5, 1), (8, 1), (12, 2), (16, 2), (24, 3), (80, 10)])
