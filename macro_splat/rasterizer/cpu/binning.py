@@ -1,0 +1,338 @@
+"""Kernels that list, for every tile of every image, the Gaussians that touch it, nearest first.
+
+The visible Gaussians are sorted by depth once, and packed in that order into records. Each tile's list is then filled
+in the order of the records, so that it needs no sort of its own. A Gaussian is listed for a tile only if the ellipse
+where its alpha reaches 1/255 meets the tile.
+"""
+
+# mypy: disable-error-code="no-untyped-def, assignment"
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from macro_splat.simd import device, kernel, run, take
+from macro_splat.simd.lanes import peek, poke
+
+TILE = 16  # pixels
+GEOMETRY = 8  # numbers of a record before its channels
+_CHUNKS = 16  # parts of the record list that are binned independently
+_ALPHA_MIN = np.float32(1.0 / 255.0)
+_LOG2E = np.float32(math.log2(math.e))
+_RADIX = 11  # bits
+
+_TINY = np.float32(1e-30)
+_HALF, _TWO, _FOUR = np.float32(0.5), np.float32(2.0), np.float32(4.0)
+
+
+class Bins(NamedTuple):
+    """The visible Gaussians of all cameras, and the tiles' lists of them. M records, L entries, all arrays flat."""
+
+    gaussians: np.ndarray
+    """Camera · N + Gaussian of each record, by camera and then depth. int32 [M]"""
+    records: np.ndarray
+    """Numbers of each record, see `pack`. float32 [M, GEOMETRY + channels]"""
+    stride: int
+    """Numbers per record."""
+    first_slots: np.ndarray
+    """Where each record's entries begin in an array by record and tile; the last element is L. int64 [M + 1]"""
+    tile_starts: np.ndarray
+    """Where each tile's list begins; tiles by camera, row, column; the last element is L. int64 [tiles + 1]"""
+    entries: np.ndarray
+    """The tiles' lists: the record, and its slot in the array by record and tile. int32 [L, 2]"""
+    tiles_by_length: np.ndarray
+    """Tiles with the longest lists first. int64 [tiles]"""
+
+
+@kernel
+def sort_by_depth(queue, radii, depths, opacities, n, order, counts):
+    """Items are cameras: radix sort of the Gaussians that can be seen; equal depths keep their order.
+
+    `order` [C, N] gets camera · N + Gaussian, `counts` [C] how many there are.
+    """
+    keys, spare_keys = np.empty(n, np.int32), np.empty(n, np.int32)
+    ids, spare_ids = np.empty(n, np.int32), np.empty(n, np.int32)
+    histogram = np.empty(1 << _RADIX, np.int64)
+    bits = np.empty(1, np.float32)
+    bits_as_int = bits.view(np.int32)
+    while True:
+        c = take(queue)
+        if c < 0:
+            break
+        m = 0
+        low, high = np.int32(0x7FFFFFFF), np.int32(0)
+        for g in range(n):
+            row = c * n + g
+            if peek(radii, row) > 0 and peek(opacities, row) >= _ALPHA_MIN:
+                # Bits of positive floats are in the order of their values. A negative near plane lets negative
+                # depths through: their bits are turned round.
+                poke(bits, 0, peek(depths, row))
+                key = peek(bits_as_int, 0)
+                if key < 0:
+                    key = -(key & np.int32(0x7FFFFFFF))
+                low, high = min(low, key), max(high, key)
+                poke(keys, m, key)
+                poke(ids, m, row)
+                m += 1
+        span = np.int64(high) - np.int64(low)
+        shift = 0
+        while m > 1 and (span >> shift) > 0:
+            histogram[:] = 0
+            for i in range(m):
+                digit = ((np.int64(peek(keys, i)) - low) >> shift) & ((1 << _RADIX) - 1)
+                poke(histogram, digit, peek(histogram, digit) + 1)
+            total = 0
+            for digit in range(1 << _RADIX):
+                count = peek(histogram, digit)
+                poke(histogram, digit, total)
+                total += count
+            for i in range(m):
+                key = peek(keys, i)
+                digit = ((np.int64(key) - low) >> shift) & ((1 << _RADIX) - 1)
+                at = peek(histogram, digit)
+                poke(histogram, digit, at + 1)
+                poke(spare_keys, at, key)
+                poke(spare_ids, at, peek(ids, i))
+            keys, spare_keys = spare_keys, keys
+            ids, spare_ids = spare_ids, ids
+            shift += _RADIX
+        for i in range(m):
+            poke(order, c * n + i, peek(ids, i))
+        poke(counts, c, m)
+
+
+@device
+def _tile_rows(a, b, c, t, limit, v, tile_rows):
+    """Half the height of the ellipse a·x² + b·x·y + c·y² ≤ t, and the tile rows that it meets.
+
+    `limit` is an upper bound of the half height, for the thinnest ellipses.
+    """
+    det = _FOUR * a * c - b * b
+    half = min(limit, np.float32(np.sqrt(_FOUR * a * t / max(det, _TINY))))
+    low = max(np.float32(math.floor((v - half - _HALF) / TILE)), np.float32(0.0))
+    high = min(np.float32(math.floor((v + half - _HALF) / TILE)), np.float32(tile_rows - 1))
+    return np.int64(low), np.int64(high) + 1 if high >= low else np.int64(low)
+
+
+@device
+def _tile_columns(a, b, c, t, limit, u, v, tile_row, tile_columns):
+    """The tile columns that the ellipse meets within the pixel centres of one tile row."""
+    det = max(_FOUR * a * c - b * b, _TINY)
+    reach = min(limit, np.float32(np.sqrt(_FOUR * c * t / det)))
+    # The rightmost point lies `tilt` away from the centre's row, the leftmost as far on the other side.
+    tilt = -b * reach / (_TWO * c)
+    top = np.float32(tile_row * TILE) + _HALF - v
+    bottom = top + np.float32(TILE - 1)
+    right = _extent(a, b, c, t, reach, min(max(tilt, top), bottom), tilt)
+    left = _extent(a, -b, c, t, reach, min(max(-tilt, top), bottom), -tilt)
+    low = max(np.float32(math.floor((u - left - _HALF) / TILE)), np.float32(0.0))
+    high = min(np.float32(math.floor((u + right - _HALF) / TILE)), np.float32(tile_columns - 1))
+    return np.int64(low), np.int64(high) + 1 if high >= low else np.int64(low)
+
+
+@device
+def _extent(a, b, c, t, reach, y, tilt):
+    """How far the ellipse goes to the right at the height y; `reach`, if that is where it goes farthest."""
+    if y == tilt:
+        return reach
+    det = _FOUR * a * c - b * b
+    square = t / a - det / (_FOUR * a * a) * y * y
+    return min(reach, -b / (_TWO * a) * y + np.float32(np.sqrt(max(square, np.float32(0.0)))))
+
+
+@device
+def _ellipse(records, at, limits, r):
+    """a, b, c, t of a record with t a little larger, to be safe from rounding, the bound of its extent, its centre."""
+    t = peek(records, at + 6) * np.float32(1.0001) + np.float32(1e-4)
+    return (
+        peek(records, at + 2),
+        peek(records, at + 3),
+        peek(records, at + 4),
+        t,
+        peek(limits, r),
+        peek(records, at),
+        peek(records, at + 1),
+    )
+
+
+@kernel
+def pack(
+    queue,
+    gaussians,
+    means2d,
+    conics,
+    opacities,
+    radii,
+    colors,
+    depths,
+    n,
+    stride,
+    color_channels,
+    per_camera_colors,
+    with_depth,
+    tile_rows,
+    tile_columns,
+    records,
+    limits,
+    tiles_of_record,
+    counts,
+):
+    """Items are chunks of the records: fill in the records and count each chunk's entries per tile.
+
+    A record is (u, v, a, b, c, opacity, t, 0, channels …): alpha at (x, y) from the centre is opacity · 2^-q with
+    q = a·x² + b·x·y + c·y², and is at least 1/255 where q ≤ t.
+    """
+    m = gaussians.size
+    tiles = tile_rows * tile_columns
+    channels = stride - GEOMETRY
+    while True:
+        chunk = take(queue)
+        if chunk < 0:
+            break
+        base = chunk * (counts.size // _CHUNKS)
+        for i in range(counts.size // _CHUNKS):
+            poke(counts, base + i, 0)
+        for r in range(m * chunk // _CHUNKS, m * (chunk + 1) // _CHUNKS):
+            row = np.int64(peek(gaussians, r))
+            camera = row // n
+            at = r * stride
+            opacity = peek(opacities, row)
+            t = max(np.float32(np.log2(np.float32(255.0) * opacity)), np.float32(0.0))
+            poke(records, at, peek(means2d, row * 2))
+            poke(records, at + 1, peek(means2d, row * 2 + 1))
+            poke(records, at + 2, _HALF * _LOG2E * peek(conics, row * 3))
+            poke(records, at + 3, _LOG2E * peek(conics, row * 3 + 1))
+            poke(records, at + 4, _HALF * _LOG2E * peek(conics, row * 3 + 2))
+            poke(records, at + 5, opacity)
+            poke(records, at + 6, t)
+            poke(records, at + 7, 0.0)
+            color_row = row if per_camera_colors else row - camera * n
+            for k in range(color_channels):
+                poke(records, at + GEOMETRY + k, peek(colors, color_row * color_channels + k))
+            used = color_channels
+            if with_depth:
+                poke(records, at + GEOMETRY + used, peek(depths, row))
+                used += 1
+            for k in range(used, channels):
+                poke(records, at + GEOMETRY + k, 0.0)
+
+            # The radius is at least 3σ of the longer axis; the ellipse ends at √(2·t·ln 2)·σ.
+            sigmas = np.float32(np.sqrt(_TWO * t / _LOG2E)) + np.float32(0.01)
+            poke(limits, r, np.float32(peek(radii, row)) * sigmas / np.float32(3.0) + np.float32(0.01))
+            a, b, c, t, limit, u, v = _ellipse(records, at, limits, r)
+            touched = 0
+            first_row, end_row = _tile_rows(a, b, c, t, limit, v, tile_rows)
+            for ty in range(first_row, end_row):
+                first, end = _tile_columns(a, b, c, t, limit, u, v, ty, tile_columns)
+                touched += end - first
+                for tile in range(camera * tiles + ty * tile_columns + first, camera * tiles + ty * tile_columns + end):
+                    poke(counts, base + tile, peek(counts, base + tile) + 1)
+            poke(tiles_of_record, r, touched)
+
+
+@kernel
+def add_up(queue, counts, tiles_of_record, tile_starts, first_slots):
+    """One item: turn the counts into positions, in place."""
+    take(queue)
+    tiles = tile_starts.size - 1
+    total = 0
+    for tile in range(tiles):
+        poke(tile_starts, tile, total)
+        for chunk in range(_CHUNKS):
+            count = peek(counts, chunk * tiles + tile)
+            poke(counts, chunk * tiles + tile, total)
+            total += count
+    poke(tile_starts, tiles, total)
+    total = 0
+    for r in range(tiles_of_record.size):
+        poke(first_slots, r, total)
+        total += peek(tiles_of_record, r)
+    poke(first_slots, tiles_of_record.size, total)
+
+
+@kernel
+def fill(queue, gaussians, records, limits, n, stride, tile_rows, tile_columns, positions, first_slots, entries):
+    """Items are chunks of the records: write the tiles' lists."""
+    m = gaussians.size
+    tiles = tile_rows * tile_columns
+    while True:
+        chunk = take(queue)
+        if chunk < 0:
+            break
+        base = chunk * (positions.size // _CHUNKS)
+        for r in range(m * chunk // _CHUNKS, m * (chunk + 1) // _CHUNKS):
+            a, b, c, t, limit, u, v = _ellipse(records, r * stride, limits, r)
+            row_base = base + np.int64(peek(gaussians, r)) // n * tiles
+            slot = peek(first_slots, r)
+            first_row, end_row = _tile_rows(a, b, c, t, limit, v, tile_rows)
+            for ty in range(first_row, end_row):
+                first, end = _tile_columns(a, b, c, t, limit, u, v, ty, tile_columns)
+                for at in range(row_base + ty * tile_columns + first, row_base + ty * tile_columns + end):
+                    position = peek(positions, at)
+                    poke(positions, at, position + 1)
+                    poke(entries, position * 2, r)
+                    poke(entries, position * 2 + 1, slot)
+                    slot += 1
+
+
+def bin_gaussians(
+    means2d: np.ndarray,
+    conics: np.ndarray,
+    opacities: np.ndarray,
+    radii: np.ndarray,
+    depths: np.ndarray,
+    colors: np.ndarray,
+    cameras: int,
+    n: int,
+    width: int,
+    height: int,
+    *,
+    color_channels: int,
+    per_camera_colors: bool,
+    with_depth: bool,
+) -> Bins:
+    """List the Gaussians of each tile. Arrays flat, [C, N, …] except colours, which may be [N, channels]."""
+    tile_rows, tile_columns = -(-height // TILE), -(-width // TILE)
+    tiles = cameras * tile_rows * tile_columns
+    stride = GEOMETRY + 8 * -(-(color_channels + with_depth) // 8)
+    order = np.empty(cameras * n, np.int32)
+    seen = np.zeros(cameras, np.int64)
+    run(sort_by_depth, cameras if n else 0, radii, depths, opacities, n, order, seen)
+    gaussians = np.concatenate([order[c * n : c * n + seen[c]] for c in range(cameras)] or [order])
+
+    m = len(gaussians)
+    records = np.empty(m * stride, np.float32)
+    limits = np.empty(m, np.float32)
+    tiles_of_record = np.empty(m, np.int32)
+    counts = np.empty(_CHUNKS * tiles, np.int32)
+    tile_starts, first_slots = np.empty(tiles + 1, np.int64), np.empty(m + 1, np.int64)
+    run(
+        pack,
+        _CHUNKS,
+        gaussians,
+        means2d,
+        conics,
+        opacities,
+        radii,
+        colors,
+        depths,
+        n,
+        stride,
+        color_channels,
+        per_camera_colors,
+        with_depth,
+        tile_rows,
+        tile_columns,
+        records,
+        limits,
+        tiles_of_record,
+        counts,
+    )
+    run(add_up, 1, counts, tiles_of_record, tile_starts, first_slots)
+    entries = np.empty(int(tile_starts[-1]) * 2, np.int32)
+    run(fill, _CHUNKS, gaussians, records, limits, n, stride, tile_rows, tile_columns, counts, first_slots, entries)
+    tiles_by_length = np.argsort(-np.diff(tile_starts), kind="stable")
+    return Bins(gaussians, records, stride, first_slots, tile_starts, entries, tiles_by_length)
