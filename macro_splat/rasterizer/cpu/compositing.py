@@ -101,6 +101,55 @@ def _block_mask(u, v, a, b, c, t):
 
 
 @device
+def _transpose_bits(masks, waiting):
+    """From the blocks that each Gaussian of a batch touches to the Gaussians that touch each block."""
+    m0, m1, m2, m3 = load(masks, 0), load(masks, 8), load(masks, 16), load(masks, 24)
+    m4, m5, m6, m7 = load(masks, 32), load(masks, 40), load(masks, 48), load(masks, 56)
+    for block in range(_BLOCKS):
+        shift = i32x8(_BLOCKS - 1 - block)  # brings the block's bit to where the sign is
+        low = _sign_bits(m0, shift) | _sign_bits(m1, shift) << 8
+        low |= _sign_bits(m2, shift) << 16 | _sign_bits(m3, shift) << 24
+        high = _sign_bits(m4, shift) | _sign_bits(m5, shift) << 8
+        high |= _sign_bits(m6, shift) << 16 | _sign_bits(m7, shift) << 24
+        poke(waiting, block, low | high << 32)
+
+
+@device
+def _sign_bits(value, shift):
+    return np.int64(mask_bits((value << shift) < 0))
+
+
+@device
+def _clear(array, count):
+    for i in range(0, count, 8):
+        store(array, i, f32x8(_ZERO))
+
+
+@device
+def _place(row, column):
+    """Where the blocks' order holds a pixel of the tile."""
+    return ((row >> 1) * (TILE // 4) + (column >> 2)) * 8 + (row & 1) * 4 + (column & 3)
+
+
+@device
+def _gather(image, first, width, rows, columns, channels, channel, pixels, at):
+    """Bring one channel of a tile, whose first pixel is number `first` of the image, into the blocks' order."""
+    for row in range(rows):
+        for column in range(columns):
+            value = peek(image, (first + row * width + column) * channels + channel)
+            poke(pixels, at + _place(row, column), value)
+
+
+@device
+def _scatter(pixels, at, image, first, width, rows, columns, channels, channel):
+    """The way back."""
+    for row in range(rows):
+        for column in range(columns):
+            value = peek(pixels, at + _place(row, column))
+            poke(image, (first + row * width + column) * channels + channel, value)
+
+
+@device
 def _copy_record(records, at, stride, x0, y0, local, to):
     """Copy a record, its centre now counted from the tile's corner."""
     for k in range(0, stride, 8):
@@ -141,6 +190,7 @@ def composite_forward(
     left = np.empty(PIXELS, np.float32)  # transmittance, negative once the pixel is done
     last = np.empty(PIXELS, np.int32)
     sums = np.empty((stride - GEOMETRY) * PIXELS, np.float32)
+    batch_masks = np.empty(_BATCH, np.int32)
     waiting = np.empty(_BLOCKS, np.int64)  # which Gaussians of the batch touch a block
     while True:
         item = take(queue)
@@ -158,11 +208,9 @@ def composite_forward(
             inside = (xs < np.float32(width)) & (ys < np.float32(height))
             store(left, block * 8, select(inside, f32x8(_ONE), -_ONE))
             store(last, block * 8, i32x8(-1))
-            poke(waiting, block, 0)
             if mask_bits(inside) != 0:
                 live |= np.int64(1) << block
-        for k in range(0, channels * PIXELS, 8):
-            store(sums, k, f32x8(_ZERO))
+        _clear(sums, (stride - GEOMETRY) * PIXELS)
 
         for batch in range(start, end, _BATCH):
             if live == 0:
@@ -181,11 +229,10 @@ def composite_forward(
                     peek(local, to + 6),
                 )
                 poke(masks, batch + i, mask)
-                touched = np.int64(mask) & live
-                while touched != 0:
-                    block = trailing_zeros(touched)
-                    touched &= touched - 1
-                    poke(waiting, block, peek(waiting, block) | (np.int64(1) << i))
+                poke(batch_masks, i, mask)
+            for i in range(size, _BATCH):
+                poke(batch_masks, i, 0)
+            _transpose_bits(batch_masks, waiting)
 
             blocks = live
             while blocks != 0:
@@ -194,7 +241,6 @@ def composite_forward(
                 todo = peek(waiting, block)
                 if todo == 0:
                     continue
-                poke(waiting, block, 0)
                 at = block * 8
                 x = pixel_x + np.float32((block & 3) * 4)
                 y = pixel_y + np.float32((block >> 2) * 2)
@@ -233,25 +279,24 @@ def composite_forward(
                 store(sums, at + 2 * PIXELS, sum2)
                 store(sums, at + 3 * PIXELS, sum3)
 
-        for block in range(_BLOCKS):
-            at = block * 8
+        for at in range(0, PIXELS, 8):
             rest = absolute(load(left, at))
             store(transmittances, tile * PIXELS + at, rest)
             store(last_entries, tile * PIXELS + at, load(last, at))
-            for i in range(8):
-                column, row = x0 + (block & 3) * 4 + (i & 3), y0 + (block >> 2) * 2 + (i >> 2)
-                if column >= width or row >= height:
-                    continue
-                pixel = (camera * height + row) * width + column
-                t = peek(transmittances, tile * PIXELS + at + i)
-                poke(alphas, pixel, _ONE - t)
+            alpha = _ONE - rest
+            store(left, at, alpha)
+            if backgrounds.size > 0:
                 for k in range(channels):
-                    value = peek(sums, k * PIXELS + at + i)
-                    if backgrounds.size > 0:
-                        value += t * peek(backgrounds, camera * channels + k)
-                    if expected_depth and k == channels - 1:
-                        value /= max(_ONE - t, _ALPHA_TINY)
-                    poke(render, pixel * channels + k, value)
+                    value = load(sums, k * PIXELS + at) + rest * peek(backgrounds, camera * channels + k)
+                    store(sums, k * PIXELS + at, value)
+            if expected_depth:
+                depth = (channels - 1) * PIXELS + at
+                store(sums, depth, load(sums, depth) / maximum(alpha, _ALPHA_TINY))
+        rows, columns = min(TILE, height - y0), min(TILE, width - x0)
+        first = (camera * height + y0) * width + x0
+        _scatter(left, 0, alphas, first, width, rows, columns, 1, 0)
+        for k in range(channels):
+            _scatter(sums, k * PIXELS, render, first, width, rows, columns, channels, k)
 
 
 @kernel
@@ -312,29 +357,30 @@ def composite_backward(
             newest = max(newest, end)
         if newest < 0:
             continue
-        for k in range(0, values * PIXELS, 8):
-            store(v_pixels, k, f32x8(_ZERO))
-        for block in range(_BLOCKS):
-            for i in range(8):
-                at = block * 8 + i
-                t = peek(transmittances, tile * PIXELS + at)
-                poke(left, at, t)
-                poke(behind, at, _ZERO)
-                column, row = x0 + (block & 3) * 4 + (i & 3), y0 + (block >> 2) * 2 + (i >> 2)
-                if column >= width or row >= height:
-                    continue
-                pixel = (camera * height + row) * width + column
-                v_alpha = peek(v_alphas, pixel)
+        _clear(v_pixels, values * PIXELS)
+        rows, columns = min(TILE, height - y0), min(TILE, width - x0)
+        first = (camera * height + y0) * width + x0
+        for k in range(channels):
+            _gather(v_render, first, width, rows, columns, channels, k, v_pixels, k * PIXELS)
+        _clear(behind, PIXELS)
+        _gather(v_alphas, first, width, rows, columns, 1, 0, behind, 0)
+        if expected_depth:
+            _clear(weights, PIXELS)
+            _gather(render, first, width, rows, columns, channels, channels - 1, weights, 0)
+        for at in range(0, PIXELS, 8):
+            rest = load(transmittances, tile * PIXELS + at)
+            v_alpha = load(behind, at)
+            if expected_depth:
+                alpha = _ONE - rest
+                depth = (channels - 1) * PIXELS + at
+                v_depth = load(v_pixels, depth) / maximum(alpha, _ALPHA_TINY)
+                store(v_pixels, depth, v_depth)
+                v_alpha = v_alpha - select(alpha >= _ALPHA_TINY, v_depth * load(weights, at), _ZERO)
+            if backgrounds.size > 0:
                 for k in range(channels):
-                    v = peek(v_render, pixel * channels + k)
-                    if expected_depth and k == channels - 1:
-                        v /= max(_ONE - t, _ALPHA_TINY)
-                        if _ONE - t >= _ALPHA_TINY:
-                            v_alpha -= v * peek(render, pixel * channels + k)
-                    if backgrounds.size > 0:
-                        v_alpha -= v * peek(backgrounds, camera * channels + k)
-                    poke(v_pixels, k * PIXELS + at, v)
-                poke(behind, at, -t * v_alpha)
+                    v_alpha = v_alpha - load(v_pixels, k * PIXELS + at) * peek(backgrounds, camera * channels + k)
+            store(left, at, rest)
+            store(behind, at, -(rest * v_alpha))
 
         live = np.int64(0)
         live_from = np.int64(1) << 40
