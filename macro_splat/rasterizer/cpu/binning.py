@@ -22,10 +22,16 @@ GEOMETRY = 8  # numbers of a record before its channels
 _CHUNKS = 16  # parts of the record list that are binned independently
 _ALPHA_MIN = np.float32(1.0 / 255.0)
 _LOG2E = np.float32(math.log2(math.e))
+_LN2 = np.float32(math.log(2.0))
 _RADIX = 11  # bits
+_SHAPE = 8  # numbers that say where an ellipse lies
 
 _TINY = np.float32(1e-30)
-_HALF, _TWO, _FOUR = np.float32(0.5), np.float32(2.0), np.float32(4.0)
+_ZERO, _HALF, _ONE, _TWO, _FOUR = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0, 4.0))
+_THREE, _FIVE, _SEVEN, _NINE = (np.float32(x) for x in (3.0, 5.0, 7.0, 9.0))
+_PER_TILE = np.float32(1.0 / TILE)
+_SQRT_HALF_BITS = np.int32(0x3F3504F3)  # of √½ as a float32
+_TWO_LOG2E = np.float32(2.0 * math.log2(math.e))
 
 
 class Bins(NamedTuple):
@@ -105,57 +111,72 @@ def sort_by_depth(queue, radii, depths, opacities, n, order, counts):
 
 
 @device
-def _tile_rows(a, b, c, t, limit, v, tile_rows):
-    """Half the height of the ellipse a·x² + b·x·y + c·y² ≤ t, and the tile rows that it meets.
+def _log2(x, bits, bits_as_int):
+    """Logarithm of a positive float to 2e-7; `bits` and `bits_as_int` are one number's memory.
 
-    `limit` is an upper bound of the half height, for the thinnest ellipses.
+    x = 2ᵉ·m with √½ ≤ m < √2, and ln m = 2·artanh((m - 1) / (m + 1)).
     """
-    det = _FOUR * a * c - b * b
-    half = min(limit, np.float32(np.sqrt(_FOUR * a * t / max(det, _TINY))))
-    low = max(np.float32(math.floor((v - half - _HALF) / TILE)), np.float32(0.0))
-    high = min(np.float32(math.floor((v + half - _HALF) / TILE)), np.float32(tile_rows - 1))
-    return np.int64(low), np.int64(high) + 1 if high >= low else np.int64(low)
+    poke(bits, 0, x)
+    exponent = (peek(bits_as_int, 0) - _SQRT_HALF_BITS) >> 23
+    poke(bits_as_int, 0, peek(bits_as_int, 0) - (exponent << 23))
+    m = peek(bits, 0)
+    s = (m - _ONE) / (m + _ONE)
+    s2 = s * s
+    series = ((_TWO_LOG2E / _NINE * s2 + _TWO_LOG2E / _SEVEN) * s2 + _TWO_LOG2E / _FIVE) * s2 + _TWO_LOG2E / _THREE
+    return np.float32(exponent) + s * (series * s2 + _TWO_LOG2E)
 
 
 @device
-def _tile_columns(a, b, c, t, limit, u, v, tile_row, tile_columns):
-    """The tile columns that the ellipse meets within the pixel centres of one tile row."""
+def _first_tile(x):
+    """The tile of the first pixel whose centre is not before x; 0 for what lies before the image."""
+    return np.int64(max((x - _HALF) * _PER_TILE, _ZERO))
+
+
+@device
+def _end_tile(x):
+    """One past the tile of the last pixel whose centre is not behind x; 0 for what lies before the image."""
+    return np.int64(max((x - _HALF) * _PER_TILE + _ONE, _ZERO))
+
+
+@device
+def _write_shape(a, b, c, t, v, limit, tile_rows, shape, at):
+    """What the tile test needs of the ellipse a·x² + b·x·y + c·y² ≤ t around a centre in the row v.
+
+    The shape is (first tile row, end, reach, tilt, slope, wide, narrow): the ellipse goes `reach` to either side, to
+    the right at y = `tilt` and to the left at -`tilt`; at y it covers -slope·y ± √(wide - narrow·y²). `limit` is an
+    upper bound of its extent, for thin ellipses whose determinant is lost in rounding.
+    """
+    t = t * np.float32(1.0001) + np.float32(1e-4)
+    inv_a = np.float32(1.0) / a
     det = max(_FOUR * a * c - b * b, _TINY)
-    reach = min(limit, np.float32(np.sqrt(_FOUR * c * t / det)))
-    # The rightmost point lies `tilt` away from the centre's row, the leftmost as far on the other side.
-    tilt = -b * reach / (_TWO * c)
+    scale = _FOUR * t / det
+    half_height = min(limit, np.float32(np.sqrt(scale * a)))
+    reach = min(limit, np.float32(np.sqrt(scale * c)))
+    poke(shape, at, _first_tile(v - half_height))
+    poke(shape, at + 1, min(_end_tile(v + half_height), tile_rows))
+    poke(shape, at + 2, reach)
+    poke(shape, at + 3, -_HALF * b * reach / c)
+    poke(shape, at + 4, _HALF * b * inv_a)
+    poke(shape, at + 5, t * inv_a)
+    poke(shape, at + 6, det * _HALF * _HALF * inv_a * inv_a)
+    poke(shape, at + 7, 0.0)
+
+
+@device
+def _tile_columns(shape, at, u, v, tile_row, tile_columns):
+    """The tile columns, first and end, that the ellipse meets within the pixel centres of one tile row."""
+    reach, tilt, slope = peek(shape, at + 2), peek(shape, at + 3), peek(shape, at + 4)
+    wide, narrow = peek(shape, at + 5), peek(shape, at + 6)
     top = np.float32(tile_row * TILE) + _HALF - v
     bottom = top + np.float32(TILE - 1)
-    right = _extent(a, b, c, t, reach, min(max(tilt, top), bottom), tilt)
-    left = _extent(a, -b, c, t, reach, min(max(-tilt, top), bottom), -tilt)
-    low = max(np.float32(math.floor((u - left - _HALF) / TILE)), np.float32(0.0))
-    high = min(np.float32(math.floor((u + right - _HALF) / TILE)), np.float32(tile_columns - 1))
-    return np.int64(low), np.int64(high) + 1 if high >= low else np.int64(low)
-
-
-@device
-def _extent(a, b, c, t, reach, y, tilt):
-    """How far the ellipse goes to the right at the height y; `reach`, if that is where it goes farthest."""
-    if y == tilt:
-        return reach
-    det = _FOUR * a * c - b * b
-    square = t / a - det / (_FOUR * a * a) * y * y
-    return min(reach, -b / (_TWO * a) * y + np.float32(np.sqrt(max(square, np.float32(0.0)))))
-
-
-@device
-def _ellipse(records, at, limits, r):
-    """a, b, c, t of a record with t a little larger, to be safe from rounding, the bound of its extent, its centre."""
-    t = peek(records, at + 6) * np.float32(1.0001) + np.float32(1e-4)
-    return (
-        peek(records, at + 2),
-        peek(records, at + 3),
-        peek(records, at + 4),
-        t,
-        peek(limits, r),
-        peek(records, at),
-        peek(records, at + 1),
-    )
+    right, left = reach, reach
+    y = min(max(tilt, top), bottom)
+    if y != tilt:
+        right = min(reach, np.float32(np.sqrt(max(wide - narrow * y * y, _ZERO))) - slope * y)
+    y = min(max(-tilt, top), bottom)
+    if y != -tilt:
+        left = min(reach, np.float32(np.sqrt(max(wide - narrow * y * y, _ZERO))) + slope * y)
+    return _first_tile(u - left), min(_end_tile(u + right), tile_columns)
 
 
 @kernel
@@ -176,7 +197,7 @@ def pack(
     tile_rows,
     tile_columns,
     records,
-    limits,
+    shapes,
     tiles_of_record,
     counts,
 ):
@@ -188,6 +209,8 @@ def pack(
     m = gaussians.size
     tiles = tile_rows * tile_columns
     channels = stride - GEOMETRY
+    bits = np.empty(1, np.float32)
+    bits_as_int = bits.view(np.int32)
     while True:
         chunk = take(queue)
         if chunk < 0:
@@ -197,10 +220,10 @@ def pack(
             poke(counts, base + i, 0)
         for r in range(m * chunk // _CHUNKS, m * (chunk + 1) // _CHUNKS):
             row = np.int64(peek(gaussians, r))
-            camera = row // n
+            camera = 0 if row < n else row // n
             at = r * stride
             opacity = peek(opacities, row)
-            t = max(np.float32(np.log2(np.float32(255.0) * opacity)), np.float32(0.0))
+            t = max(_log2(np.float32(255.0) * opacity, bits, bits_as_int), _ZERO)
             poke(records, at, peek(means2d, row * 2))
             poke(records, at + 1, peek(means2d, row * 2 + 1))
             poke(records, at + 2, _HALF * _LOG2E * peek(conics, row * 3))
@@ -220,14 +243,15 @@ def pack(
                 poke(records, at + GEOMETRY + k, 0.0)
 
             # The radius is at least 3σ of the longer axis; the ellipse ends at √(2·t·ln 2)·σ.
-            sigmas = np.float32(np.sqrt(_TWO * t / _LOG2E)) + np.float32(0.01)
-            poke(limits, r, np.float32(peek(radii, row)) * sigmas / np.float32(3.0) + np.float32(0.01))
-            a, b, c, t, limit, u, v = _ellipse(records, at, limits, r)
+            sigmas = np.float32(np.sqrt(_TWO * _LN2 * t)) + np.float32(0.01)
+            limit = np.float32(peek(radii, row)) * sigmas * np.float32(1.0 / 3.0) + np.float32(0.01)
+            a, b, c = peek(records, at + 2), peek(records, at + 3), peek(records, at + 4)
+            u, v = peek(records, at), peek(records, at + 1)
+            _write_shape(a, b, c, t, v, limit, tile_rows, shapes, r * _SHAPE)
             touched = 0
-            first_row, end_row = _tile_rows(a, b, c, t, limit, v, tile_rows)
-            for ty in range(first_row, end_row):
-                first, end = _tile_columns(a, b, c, t, limit, u, v, ty, tile_columns)
-                touched += end - first
+            for ty in range(np.int64(peek(shapes, r * _SHAPE)), np.int64(peek(shapes, r * _SHAPE + 1))):
+                first, end = _tile_columns(shapes, r * _SHAPE, u, v, ty, tile_columns)
+                touched += max(end - first, 0)
                 for tile in range(camera * tiles + ty * tile_columns + first, camera * tiles + ty * tile_columns + end):
                     poke(counts, base + tile, peek(counts, base + tile) + 1)
             poke(tiles_of_record, r, touched)
@@ -254,7 +278,7 @@ def add_up(queue, counts, tiles_of_record, tile_starts, first_slots):
 
 
 @kernel
-def fill(queue, gaussians, records, limits, n, stride, tile_rows, tile_columns, positions, first_slots, entries):
+def fill(queue, gaussians, records, shapes, n, stride, tile_rows, tile_columns, positions, first_slots, entries):
     """Items are chunks of the records: write the tiles' lists."""
     m = gaussians.size
     tiles = tile_rows * tile_columns
@@ -264,12 +288,11 @@ def fill(queue, gaussians, records, limits, n, stride, tile_rows, tile_columns, 
             break
         base = chunk * (positions.size // _CHUNKS)
         for r in range(m * chunk // _CHUNKS, m * (chunk + 1) // _CHUNKS):
-            a, b, c, t, limit, u, v = _ellipse(records, r * stride, limits, r)
+            u, v = peek(records, r * stride), peek(records, r * stride + 1)
             row_base = base + np.int64(peek(gaussians, r)) // n * tiles
             slot = peek(first_slots, r)
-            first_row, end_row = _tile_rows(a, b, c, t, limit, v, tile_rows)
-            for ty in range(first_row, end_row):
-                first, end = _tile_columns(a, b, c, t, limit, u, v, ty, tile_columns)
+            for ty in range(np.int64(peek(shapes, r * _SHAPE)), np.int64(peek(shapes, r * _SHAPE + 1))):
+                first, end = _tile_columns(shapes, r * _SHAPE, u, v, ty, tile_columns)
                 for at in range(row_base + ty * tile_columns + first, row_base + ty * tile_columns + end):
                     position = peek(positions, at)
                     poke(positions, at, position + 1)
@@ -305,7 +328,7 @@ def bin_gaussians(
 
     m = len(gaussians)
     records = np.empty(m * stride, np.float32)
-    limits = np.empty(m, np.float32)
+    shapes = np.empty(m * _SHAPE, np.float32)
     tiles_of_record = np.empty(m, np.int32)
     counts = np.empty(_CHUNKS * tiles, np.int32)
     tile_starts, first_slots = np.empty(tiles + 1, np.int64), np.empty(m + 1, np.int64)
@@ -327,12 +350,12 @@ def bin_gaussians(
         tile_rows,
         tile_columns,
         records,
-        limits,
+        shapes,
         tiles_of_record,
         counts,
     )
     run(add_up, 1, counts, tiles_of_record, tile_starts, first_slots)
     entries = np.empty(int(tile_starts[-1]) * 2, np.int32)
-    run(fill, _CHUNKS, gaussians, records, limits, n, stride, tile_rows, tile_columns, counts, first_slots, entries)
+    run(fill, _CHUNKS, gaussians, records, shapes, n, stride, tile_rows, tile_columns, counts, first_slots, entries)
     tiles_by_length = np.argsort(-np.diff(tile_starts), kind="stable")
     return Bins(gaussians, records, stride, first_slots, tile_starts, entries, tiles_by_length)

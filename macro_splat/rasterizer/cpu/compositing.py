@@ -70,8 +70,12 @@ def _exp2_neg(q):
 
 @device
 def _pixel_centres():
-    """Centres of the pixels of a block, from the block's corner."""
-    return to_float(iota() & 3) + _HALF, to_float(iota() >> 2) + _HALF
+    """x and y of the pixels' centres from the tile's corner, in the blocks' order."""
+    x, y = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
+    for block in range(_BLOCKS):
+        store(x, block * 8, to_float((iota() & 3) + (block & 3) * 4) + _HALF)
+        store(y, block * 8, to_float((iota() >> 2) + (block >> 2) * 2) + _HALF)
+    return x, y
 
 
 @device
@@ -185,7 +189,7 @@ def composite_forward(
     divided by alpha. For the backward pass, by tile and block: the `transmittances` left, the `last_entries` that
     count, from the list's start, and per list entry the `masks`.
     """
-    pixel_x, pixel_y = _pixel_centres()
+    centre_x, centre_y = _pixel_centres()
     local = np.empty(_BATCH * stride, np.float32)
     left = np.empty(PIXELS, np.float32)  # transmittance, negative once the pixel is done
     last = np.empty(PIXELS, np.int32)
@@ -203,11 +207,10 @@ def composite_forward(
         start, end = peek(tile_starts, tile), peek(tile_starts, tile + 1)
         live = np.int64(0)
         for block in range(_BLOCKS):
-            xs = to_float(iota() & 3) + np.float32(x0 + (block & 3) * 4)
-            ys = to_float(iota() >> 2) + np.float32(y0 + (block >> 2) * 2)
-            inside = (xs < np.float32(width)) & (ys < np.float32(height))
-            store(left, block * 8, select(inside, f32x8(_ONE), -_ONE))
-            store(last, block * 8, i32x8(-1))
+            at = block * 8
+            inside = (load(centre_x, at) < np.float32(width - x0)) & (load(centre_y, at) < np.float32(height - y0))
+            store(left, at, select(inside, f32x8(_ONE), -_ONE))
+            store(last, at, i32x8(-1))
             if mask_bits(inside) != 0:
                 live |= np.int64(1) << block
         _clear(sums, (stride - GEOMETRY) * PIXELS)
@@ -242,8 +245,7 @@ def composite_forward(
                 if todo == 0:
                     continue
                 at = block * 8
-                x = pixel_x + np.float32((block & 3) * 4)
-                y = pixel_y + np.float32((block >> 2) * 2)
+                x, y = load(centre_x, at), load(centre_y, at)
                 remaining, newest = load(left, at), load(last, at)
                 sum0, sum1 = load(sums, at), load(sums, at + PIXELS)
                 sum2, sum3 = load(sums, at + 2 * PIXELS), load(sums, at + 3 * PIXELS)
@@ -330,7 +332,7 @@ def composite_backward(
     Σg, Σg·dx, Σg·dy, Σg·dx², Σg·dx·dy, Σg·dy², Σ|g·∂q/∂dx|, Σ|g·∂q/∂dy|, and the gradients of the channels.
     Slots that `touched_slots` does not mark are left as they are.
     """
-    pixel_x, pixel_y = _pixel_centres()
+    centre_x, centre_y = _pixel_centres()
     values = stride - GEOMETRY
     local = np.empty(stride, np.float32)
     left = np.empty(PIXELS, np.float32)
@@ -409,8 +411,7 @@ def composite_backward(
                 block = trailing_zeros(todo)
                 todo &= todo - 1
                 at = block * 8
-                dx = pixel_x + (np.float32((block & 3) * 4) - u)
-                dy = pixel_y + (np.float32((block >> 2) * 2) - v)
+                dx, dy = load(centre_x, at) - u, load(centre_y, at) - v
                 by = b * dy
                 q = (a * dx + by) * dx + c * dy * dy
                 raw = opacity * _exp2_neg(q)
