@@ -7,10 +7,11 @@ import inspect
 import os
 import platform
 import shutil
+import stat
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ _told = threading.Event()
 def _tell_once() -> None:
     if not _told.is_set():
         _told.set()
-        print("Compiling the CPU kernels, once: about 40 s …", file=sys.stderr, flush=True)
+        print("Compiling the CPU kernels, once: 10 to 40 s …", file=sys.stderr, flush=True)
 
 
 @cache
@@ -105,53 +106,62 @@ def cache_folder(source_folder: str) -> Path:
     """
     digest = hashlib.sha256()
     made_by = (numba.__version__, llvmlite.__version__, sys.version, platform.machine())
-    for part in (*made_by, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()):
+    host = (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
+    forced = (os.environ.get("NUMBA_CPU_NAME", ""), os.environ.get("NUMBA_CPU_FEATURES", ""))
+    for part in (*made_by, *host, *forced):
         digest.update(part.encode() + b"\0")
     for folder in (Path(__file__).parent, Path(source_folder)):
         for file in sorted(folder.glob("*.py")):
             digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     name = digest.hexdigest()[:24]
 
-    for root in _cache_roots():
-        if _is_writable(root):
+    given = os.environ.get(CACHE_VARIABLE)
+    user_caches = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    temporary = Path(tempfile.gettempdir()) / f"macro-splat-{user}"
+    roots = [Path(given)] if given else [Path(user_caches) / "macro-splat", temporary]
+    for root in roots:
+        if _is_writable(root) and (root != temporary or _is_private(root)):
             folder = root / "kernels" / name
             _drop_oldest(folder.parent, keep=folder)
             folder.mkdir(parents=True, exist_ok=True)
             os.utime(folder)
             return folder
+    if given:
+        raise MacroSplatError(f"{CACHE_VARIABLE}={given}: cannot be written; name a folder that can, or unset it")
     raise MacroSplatError(
-        f"no folder for compiled code can be written, tried {', '.join(map(str, _cache_roots()))}: "
+        f"no folder for compiled code can be written, tried {' and '.join(map(str, roots))}: "
         f"set {CACHE_VARIABLE} to one that can"
     )
 
 
-def _cache_roots() -> Iterator[Path]:
-    given = os.environ.get(CACHE_VARIABLE)
-    if given:
-        if not _is_writable(Path(given)):
-            raise MacroSplatError(f"{CACHE_VARIABLE}={given}: cannot be written; name a folder that can, or unset it")
-        yield Path(given)
-    user_caches = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    yield Path(user_caches) / "macro-splat"
-    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-    yield Path(tempfile.gettempdir()) / f"macro-splat-{user}"
-
-
 def _is_writable(folder: Path) -> bool:
-    """Try to make and write the folder. It must be the user's own: compiled code of others is not to be run."""
+    """Try to make the folder, for its user alone, and to write there."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
-            return False
         tempfile.TemporaryFile(dir=folder).close()
     except OSError:
         return False
     return True
 
 
+def _is_private(folder: Path) -> bool:
+    """Whether nobody else can write there: compiled code is run as it is found, and all can write temporary files."""
+    status = folder.lstat()
+    if not hasattr(os, "getuid"):
+        return True
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022
+
+
 def _drop_oldest(parent: Path, keep: Path) -> None:
     """Keep the states used last; a process that still needs one that goes only has to compile again."""
-    folders = [f for f in parent.glob("*") if f != keep and f.is_dir()]
-    folders.sort(key=lambda f: f.stat().st_mtime if f.exists() else 0.0, reverse=True)
-    for folder in folders[_KEPT_FOLDERS - 1 :]:
+    folders = sorted((f for f in parent.glob("*") if f != keep and f.is_dir()), key=_last_used)
+    for folder in folders[: 1 - _KEPT_FOLDERS]:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _last_used(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:  # another process has dropped it
+        return 0.0

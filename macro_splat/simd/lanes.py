@@ -281,19 +281,6 @@ def poke(typingctx, array, index, value):
     return signature(types.none, array, index, value), codegen
 
 
-@intrinsic
-def lane(typingctx, value, index):
-    """Return one lane as a scalar."""
-    if not isinstance(value, LaneType) or not isinstance(index, types.Integer):
-        return None
-
-    def codegen(context, builder, sig, args):
-        number = context.cast(builder, args[1], sig.args[1], types.int32)
-        return builder.extract_element(args[0], number)
-
-    return signature(value.scalar, value, index), codegen
-
-
 # Arithmetic that has no operator.
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,9 @@ from .compilation import device
 from .lanes import fetch_add
 
 _wanted: int | None = None
-_pool: ThreadPoolExecutor | None = None
-_pool_size = 0
-_pool_lock = threading.Lock()
+_waiting: SimpleQueue = SimpleQueue()  # what helpers are to do
+_n_helpers = 0
+_helpers_lock = threading.Lock()
 
 
 def set_num_threads(n: int | None) -> None:
@@ -59,33 +59,66 @@ def run(kernel: Callable, n_items: int, *args: Any) -> None:
     if n_items <= 0:
         return
     queue = np.array([0, n_items], dtype=np.int64)
-    helpers: list[Future] = []
-    n_helpers = min(get_num_threads(), n_items) - 1
-    if n_helpers > 0:
-        pool = _pool_of(n_helpers)
-        helpers = [pool.submit(kernel, queue, *args) for _ in range(n_helpers)]
+    shares = [_Share(kernel, queue, args) for _ in range(min(get_num_threads(), n_items) - 1)]
+    if shares:
+        _add_helpers(len(shares))
+        for share in shares:
+            _waiting.put(share)
     try:
         kernel(queue, *args)
     finally:
-        # The queue is empty now: a helper that has not begun (the pool is busy for another thread) is not needed.
-        started = [helper for helper in helpers if not helper.cancel()]
-        for helper in started:
-            helper.result()
+        for share in shares:
+            share.finish()
 
 
-def _pool_of(size: int) -> ThreadPoolExecutor:
-    global _pool, _pool_size
-    with _pool_lock:
-        if _pool is None or _pool_size < size:
-            # A smaller pool is left to finish what it holds; its threads end when nothing refers to it.
-            _pool, _pool_size = ThreadPoolExecutor(size, thread_name_prefix="macro-splat-kernel"), size
-        return _pool
+class _Share:
+    """A helper's part in one call of a kernel."""
+
+    def __init__(self, kernel: Callable, queue: np.ndarray, args: tuple) -> None:
+        self.kernel, self.queue, self.args = kernel, queue, args
+        self.error: BaseException | None = None
+        self.begun, self.done = threading.Lock(), threading.Lock()
+        self.done.acquire()
+
+    def work(self) -> None:
+        """By the helper: do it, unless nobody waits for it any more."""
+        if not self.begun.acquire(blocking=False):
+            return
+        try:
+            self.kernel(self.queue, *self.args)
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.done.release()
+
+    def finish(self) -> None:
+        """By the caller, when the queue is empty: wait for the helper; if it has not begun, it need not."""
+        if self.begun.acquire(blocking=False):
+            return
+        self.done.acquire()
+        if self.error is not None:
+            raise self.error
 
 
-def _forget_pool() -> None:
-    global _pool, _pool_size, _pool_lock
-    _pool, _pool_size, _pool_lock = None, 0, threading.Lock()
+def _add_helpers(wanted: int) -> None:
+    global _n_helpers
+    if _n_helpers < wanted:
+        with _helpers_lock:
+            while _n_helpers < wanted:
+                _n_helpers += 1
+                name = f"macro-splat-kernel-{_n_helpers}"
+                threading.Thread(target=_help, args=(_waiting,), name=name, daemon=True).start()
+
+
+def _help(waiting: SimpleQueue) -> None:
+    while True:
+        waiting.get().work()
+
+
+def _forget_helpers() -> None:
+    global _waiting, _n_helpers, _helpers_lock
+    _waiting, _n_helpers, _helpers_lock = SimpleQueue(), 0, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_forget_helpers)  # threads do not survive a fork

@@ -30,6 +30,7 @@ _TINY = np.float32(1e-30)
 _ZERO, _HALF, _ONE, _TWO, _FOUR = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0, 4.0))
 _THREE, _FIVE, _SEVEN, _NINE = (np.float32(x) for x in (3.0, 5.0, 7.0, 9.0))
 _PER_TILE = np.float32(1.0 / TILE)
+_MANY = np.float32(2.0**20)  # more tiles than there are
 _SQRT_HALF_BITS = np.int32(0x3F3504F3)  # of √½ as a float32
 _TWO_LOG2E = np.float32(2.0 * math.log2(math.e))
 
@@ -39,6 +40,8 @@ class Bins(NamedTuple):
 
     gaussians: np.ndarray
     """Camera · N + Gaussian of each record, by camera and then depth. int32 [M]"""
+    tiles_per_gauss: np.ndarray
+    """How many tiles list each Gaussian. int32 [C · N]"""
     records: np.ndarray
     """Numbers of each record, see `pack`. float32 [M, GEOMETRY + channels]"""
     stride: int
@@ -128,14 +131,18 @@ def _log2(x, bits, bits_as_int):
 
 @device
 def _first_tile(x):
-    """The tile of the first pixel whose centre is not before x; 0 for what lies before the image."""
-    return np.int64(max((x - _HALF) * _PER_TILE, _ZERO))
+    """The tile of the first pixel whose centre is not before x; 0 where that is outside, and for NaN."""
+    tile = (x - _HALF) * _PER_TILE
+    return np.int64(min(tile, _MANY)) if tile > _ZERO else 0
 
 
 @device
-def _end_tile(x):
-    """One past the tile of the last pixel whose centre is not behind x; 0 for what lies before the image."""
-    return np.int64(max((x - _HALF) * _PER_TILE + _ONE, _ZERO))
+def _end_tile(x, tiles):
+    """One past the tile of the last pixel whose centre is not behind x, at most `tiles`; that also for NaN."""
+    tile = (x - _HALF) * _PER_TILE
+    if not tile < np.float32(tiles):
+        return tiles
+    return np.int64(tile + _ONE) if tile > -_ONE else 0
 
 
 @device
@@ -153,7 +160,7 @@ def _write_shape(a, b, c, t, v, limit, tile_rows, shape, at):
     half_height = min(limit, np.float32(np.sqrt(scale * a)))
     reach = min(limit, np.float32(np.sqrt(scale * c)))
     poke(shape, at, _first_tile(v - half_height))
-    poke(shape, at + 1, min(_end_tile(v + half_height), tile_rows))
+    poke(shape, at + 1, _end_tile(v + half_height, tile_rows))
     poke(shape, at + 2, reach)
     poke(shape, at + 3, -_HALF * b * reach / c)
     poke(shape, at + 4, _HALF * b * inv_a)
@@ -176,7 +183,7 @@ def _tile_columns(shape, at, u, v, tile_row, tile_columns):
     y = min(max(-tilt, top), bottom)
     if y != -tilt:
         left = min(reach, np.float32(np.sqrt(max(wide - narrow * y * y, _ZERO))) + slope * y)
-    return _first_tile(u - left), min(_end_tile(u + right), tile_columns)
+    return _first_tile(u - left), _end_tile(u + right, tile_columns)
 
 
 @kernel
@@ -198,7 +205,7 @@ def pack(
     tile_columns,
     records,
     shapes,
-    tiles_of_record,
+    tiles_per_gauss,
     counts,
 ):
     """Items are chunks of the records: fill in the records and count each chunk's entries per tile.
@@ -254,11 +261,11 @@ def pack(
                 touched += max(end - first, 0)
                 for tile in range(camera * tiles + ty * tile_columns + first, camera * tiles + ty * tile_columns + end):
                     poke(counts, base + tile, peek(counts, base + tile) + 1)
-            poke(tiles_of_record, r, touched)
+            poke(tiles_per_gauss, row, touched)
 
 
 @kernel
-def add_up(queue, counts, tiles_of_record, tile_starts, first_slots):
+def add_up(queue, gaussians, counts, tiles_per_gauss, tile_starts, first_slots):
     """One item: turn the counts into positions, in place."""
     take(queue)
     tiles = tile_starts.size - 1
@@ -271,10 +278,10 @@ def add_up(queue, counts, tiles_of_record, tile_starts, first_slots):
             total += count
     poke(tile_starts, tiles, total)
     total = 0
-    for r in range(tiles_of_record.size):
+    for r in range(gaussians.size):
         poke(first_slots, r, total)
-        total += peek(tiles_of_record, r)
-    poke(first_slots, tiles_of_record.size, total)
+        total += peek(tiles_per_gauss, peek(gaussians, r))
+    poke(first_slots, gaussians.size, total)
 
 
 @kernel
@@ -329,7 +336,7 @@ def bin_gaussians(
     m = len(gaussians)
     records = np.empty(m * stride, np.float32)
     shapes = np.empty(m * _SHAPE, np.float32)
-    tiles_of_record = np.empty(m, np.int32)
+    tiles_per_gauss = np.zeros(cameras * n, np.int32)
     counts = np.empty(_CHUNKS * tiles, np.int32)
     tile_starts, first_slots = np.empty(tiles + 1, np.int64), np.empty(m + 1, np.int64)
     run(
@@ -351,11 +358,11 @@ def bin_gaussians(
         tile_columns,
         records,
         shapes,
-        tiles_of_record,
+        tiles_per_gauss,
         counts,
     )
-    run(add_up, 1, counts, tiles_of_record, tile_starts, first_slots)
+    run(add_up, 1, gaussians, counts, tiles_per_gauss, tile_starts, first_slots)
     entries = np.empty(int(tile_starts[-1]) * 2, np.int32)
     run(fill, _CHUNKS, gaussians, records, shapes, n, stride, tile_rows, tile_columns, counts, first_slots, entries)
     tiles_by_length = np.argsort(-np.diff(tile_starts), kind="stable")
-    return Bins(gaussians, records, stride, first_slots, tile_starts, entries, tiles_by_length)
+    return Bins(gaussians, tiles_per_gauss, records, stride, first_slots, tile_starts, entries, tiles_by_length)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from macro_splat.simd import run
 
@@ -95,8 +96,6 @@ def rasterization_cpu(
         render_mode in ("ED", "RGB+ED"),
         absgrad,
     )
-    tiles_per_gauss = np.zeros(n_cameras * n, np.int32)
-    tiles_per_gauss[bins.gaussians] = np.diff(bins.first_slots)
     info = {
         "camera_ids": None,
         "gaussian_ids": None,
@@ -111,7 +110,7 @@ def rasterization_cpu(
         "tile_size": TILE,
         "tile_width": _chunks(width, TILE),
         "tile_height": _chunks(height, TILE),
-        "tiles_per_gauss": torch.from_numpy(tiles_per_gauss).view(n_cameras, n),
+        "tiles_per_gauss": torch.from_numpy(bins.tiles_per_gauss).view(n_cameras, n),
     }
     return render, alphas, info
 
@@ -119,6 +118,11 @@ def rasterization_cpu(
 def _flat(tensor: Tensor | None) -> np.ndarray:
     """The numbers of a tensor as one row; empty for None."""
     return _EMPTY if tensor is None else tensor.detach().contiguous().view(-1).numpy()
+
+
+def _sum(terms: np.ndarray, axes: int | tuple[int, ...]) -> Tensor:
+    """Add up by numpy, whose order does not depend on the number of threads as torch's does."""
+    return torch.from_numpy(terms.sum(axis=axes, dtype=np.float64).astype(np.float32))
 
 
 def _as_image(by_tile: np.ndarray, cameras: int, height: int, width: int) -> Tensor:
@@ -178,6 +182,7 @@ class _Project(torch.autograd.Function):
         return means2d, depths, conics, effective_opacities, radii
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, v_means2d, v_depths, v_conics, v_effective, _):  # type: ignore[no-untyped-def]
         means, quats, scales, opacities, viewmats, Ks, blur_variance, conics, radii = ctx.saved_tensors
         width, height, eps2d, antialiased = ctx.settings
@@ -203,8 +208,7 @@ class _Project(torch.autograd.Function):
         v_viewmats = None
         if ctx.needs_input_grad[4]:
             v_viewmats = torch.zeros(cameras, 4, 4)
-            # numpy adds up in one order whatever the number of threads is.
-            v_viewmats[:, :3] = torch.from_numpy(v_poses.sum(axis=0)).view(cameras, 3, 4)
+            v_viewmats[:, :3] = _sum(v_poses, axes=0).view(cameras, 3, 4)
         return v_means, v_quats, v_scales, v_opacities, v_viewmats, None, v_blur, *[None] * 7
 
 
@@ -230,6 +234,7 @@ class _Shade(torch.autograd.Function):
         return colors
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, v_colors):  # type: ignore[no-untyped-def]
         means, centres, coefficients, radii, colors = ctx.saved_tensors
         n, cameras = len(means), len(centres)
@@ -249,7 +254,7 @@ class _Shade(torch.autograd.Function):
             *map(_flat, (radii, colors, v_colors, v_coefficients, v_means)),
             v_centres.reshape(-1),
         )
-        return v_means, torch.from_numpy(v_centres.sum(axis=0)) if for_centres else None, v_coefficients, None, None
+        return v_means, _sum(v_centres, axes=0) if for_centres else None, v_coefficients, None, None
 
 
 class _Composite(torch.autograd.Function):
@@ -309,6 +314,7 @@ class _Composite(torch.autograd.Function):
         return render, alphas
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, v_render, v_alphas):  # type: ignore[no-untyped-def]
         means2d, conics, opacities, render = ctx.saved_tensors
         bins = ctx.bins
@@ -358,5 +364,6 @@ class _Composite(torch.autograd.Function):
         v_backgrounds = None
         if ctx.needs_input_grad[5]:
             left = _as_image(ctx.kept[0], *render.shape[:3])
-            v_backgrounds = (v_render[..., :color_channels] * left[..., None]).sum(dim=(1, 2))
+            v_pixels = (v_render[..., :color_channels] * left[..., None]).numpy()
+            v_backgrounds = _sum(v_pixels, axes=(1, 2))
         return v_means2d, v_conics, v_opacities, v_colors, v_depths, v_backgrounds, *[None] * 5
