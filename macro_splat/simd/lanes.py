@@ -215,8 +215,12 @@ def iota(typingctx):
     return signature(I32x8), codegen
 
 
+def _is_row(array):
+    return isinstance(array, types.Array) and array.ndim == 1 and array.layout == "C"
+
+
 def _lanes_of_array(array):
-    if not isinstance(array, types.Array) or array.ndim != 1 or array.layout != "C":
+    if not _is_row(array):
         return None
     return {types.float32: F32x8, types.int32: I32x8}.get(array.dtype)
 
@@ -256,7 +260,7 @@ def store(typingctx, array, index, value):
 @intrinsic
 def peek(typingctx, array, index):
     """Read `array[index]` of a numeric array without a bounds check or the wrapping of negative indices."""
-    if not isinstance(array, types.Array) or array.ndim != 1:
+    if not _is_row(array):
         return None
 
     def codegen(context, builder, sig, args):
@@ -269,7 +273,7 @@ def peek(typingctx, array, index):
 @intrinsic
 def poke(typingctx, array, index, value):
     """Write `array[index] = value`, likewise."""
-    if not isinstance(array, types.Array) or array.ndim != 1:
+    if not _is_row(array):
         return None
 
     def codegen(context, builder, sig, args):
@@ -511,7 +515,7 @@ def _trailing_zeros(builder, value):
 @intrinsic
 def fetch_add(typingctx, array, index, increment):
     """Add to an element of an int64 array as one indivisible step, and return what it was before."""
-    if not isinstance(array, types.Array) or array.dtype != types.int64:
+    if not _is_row(array) or array.dtype != types.int64:
         return None
 
     def codegen(context, builder, sig, args):

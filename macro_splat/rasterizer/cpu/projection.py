@@ -33,6 +33,7 @@ from macro_splat.simd.lanes import (
 CHUNK = 512  # Gaussians per work item, a multiple of 8
 _FOV_MARGIN = 0.15  # of the image's size: how far outside it the perspective is still linearised where it is
 _MAX_RADIUS = 2.0**30
+_MIN_DET = 1e-12  # pixels⁴; only without eps2d: too thin to meet a pixel's centre, and its conic would overflow
 _MAX_FLOAT = float(np.finfo(np.float32).max)
 _POSE_TERMS = 12  # the upper 3x4 part of a view matrix
 
@@ -211,7 +212,7 @@ def project_forward(
                     variance = variance + load(columns, 88)
                 full_det = _widened_det(det, a + d, variance)
                 kept_det = det if antialiased else _widened_det(det, a + d, f32x8(eps2d))
-                visible = visible & (full_det > 0.0) & (full_det <= _MAX_FLOAT)
+                visible = visible & (full_det > _MIN_DET) & (full_det <= _MAX_FLOAT)
                 inv_det = 1.0 / select(visible, full_det, 1.0)
                 factor = sqrt(kept_det * inv_det)
 

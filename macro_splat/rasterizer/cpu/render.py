@@ -65,8 +65,7 @@ def rasterization_cpu(
         colors = means.new_empty(n, 0)
         backgrounds = None
     elif sh_degree is not None:
-        centres = torch.linalg.inv(viewmats)[:, :3, 3]
-        colors = _Shade.apply(means, centres, colors, radii, sh_degree)
+        colors = _Shade.apply(means, viewmats, colors, radii, sh_degree)
     depth_channel = depths if render_mode != "RGB" else None
     bins = binning.bin_gaussians(
         _flat(means2d),
@@ -120,9 +119,9 @@ def _flat(tensor: Tensor | None) -> np.ndarray:
     return _EMPTY if tensor is None else tensor.detach().contiguous().view(-1).numpy()
 
 
-def _sum(terms: np.ndarray, axes: int | tuple[int, ...]) -> Tensor:
+def _sum(terms: np.ndarray, axes: int | tuple[int, ...]) -> np.ndarray:
     """Add up by numpy, whose order does not depend on the number of threads as torch's does."""
-    return torch.from_numpy(terms.sum(axis=axes, dtype=np.float64).astype(np.float32))
+    return terms.sum(axis=axes, dtype=np.float64).astype(np.float32)
 
 
 def _as_image(by_tile: np.ndarray, cameras: int, height: int, width: int) -> Tensor:
@@ -208,45 +207,51 @@ class _Project(torch.autograd.Function):
         v_viewmats = None
         if ctx.needs_input_grad[4]:
             v_viewmats = torch.zeros(cameras, 4, 4)
-            v_viewmats[:, :3] = _sum(v_poses, axes=0).view(cameras, 3, 4)
+            v_viewmats[:, :3] = torch.from_numpy(_sum(v_poses, axes=0)).view(cameras, 3, 4)
         return v_means, v_quats, v_scales, v_opacities, v_viewmats, None, v_blur, *[None] * 7
 
 
 class _Shade(torch.autograd.Function):
-    """Colours [C, N, 3] of spherical harmonics [N, K, 3] seen from camera centres [C, 3]."""
+    """Colours [C, N, 3] of spherical harmonics [N, K, 3] seen from cameras [C, 4, 4]."""
 
     @staticmethod
-    def forward(ctx, means, centres, coefficients, radii, degree):  # type: ignore[no-untyped-def]
-        n, cameras = len(means), len(centres)
+    def forward(ctx, means, viewmats, coefficients, radii, degree):  # type: ignore[no-untyped-def]
+        n, cameras = len(means), len(viewmats)
         colors = means.new_empty(cameras, n, 3)
+        poses = np.linalg.inv(viewmats.numpy())
+        centres = np.ascontiguousarray(poses[:, :3, 3]).reshape(-1)
         run(
             harmonics.shade_forward,
             cameras * _chunks(n, harmonics.CHUNK),
-            *map(_flat, (means, centres, coefficients)),
+            _flat(means),
+            centres,
+            _flat(coefficients),
             n,
             coefficients.shape[1],
             degree,
             _flat(radii),
             _flat(colors),
         )
-        ctx.save_for_backward(means, centres, coefficients, radii, colors)
-        ctx.degree = degree
+        ctx.save_for_backward(means, coefficients, radii, colors)
+        ctx.poses, ctx.centres, ctx.degree = poses, centres, degree
         return colors
 
     @staticmethod
     @once_differentiable
     def backward(ctx, v_colors):  # type: ignore[no-untyped-def]
-        means, centres, coefficients, radii, colors = ctx.saved_tensors
-        n, cameras = len(means), len(centres)
+        means, coefficients, radii, colors = ctx.saved_tensors
+        n, cameras = len(means), len(colors)
         chunks = _chunks(n, harmonics.CHUNK)
-        for_means, for_centres, for_coefficients = ctx.needs_input_grad[:3]
-        v_means = torch.empty(means.shape) if for_means or for_centres else None
-        v_centres = np.empty((chunks, cameras, 3), np.float32) if for_centres else _EMPTY
+        for_means, for_viewmats, for_coefficients = ctx.needs_input_grad[:3]
+        v_means = torch.empty(means.shape) if for_means or for_viewmats else None
+        v_centres = np.empty((chunks, cameras, 3), np.float32) if for_viewmats else _EMPTY
         v_coefficients = torch.empty(coefficients.shape) if for_coefficients else None
         run(
             harmonics.shade_backward,
             chunks,
-            *map(_flat, (means, centres, coefficients)),
+            _flat(means),
+            ctx.centres,
+            _flat(coefficients),
             n,
             cameras,
             coefficients.shape[1],
@@ -254,7 +259,14 @@ class _Shade(torch.autograd.Function):
             *map(_flat, (radii, colors, v_colors, v_coefficients, v_means)),
             v_centres.reshape(-1),
         )
-        return v_means, _sum(v_centres, axes=0) if for_centres else None, v_coefficients, None, None
+        v_viewmats = None
+        if for_viewmats:
+            # The centre is the last column of P = V⁻¹, and dP = -P·dV·P.
+            v_poses = np.zeros_like(ctx.poses)
+            v_poses[:, :3, 3] = _sum(v_centres, axes=0)
+            transposed = ctx.poses.transpose(0, 2, 1)
+            v_viewmats = torch.from_numpy(-transposed @ v_poses @ transposed)
+        return v_means, v_viewmats, v_coefficients, None, None
 
 
 class _Composite(torch.autograd.Function):
@@ -365,5 +377,5 @@ class _Composite(torch.autograd.Function):
         if ctx.needs_input_grad[5]:
             left = _as_image(ctx.kept[0], *render.shape[:3])
             v_pixels = (v_render[..., :color_channels] * left[..., None]).numpy()
-            v_backgrounds = _sum(v_pixels, axes=(1, 2))
+            v_backgrounds = torch.from_numpy(_sum(v_pixels, axes=(1, 2)))
         return v_means2d, v_conics, v_opacities, v_colors, v_depths, v_backgrounds, *[None] * 5
