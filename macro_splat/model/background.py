@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 TOLERANCE = 0.06
-"""How far a border pixel may be from the common colour, per channel, to count as that colour (sensor noise included)."""
+"""How far a border pixel may be from the common colour, per channel, to count as it; sensor noise is within."""
 SHARE = 0.6
 """Share of all border pixels that must have the common colour: the rest is where the object touches the border."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -86,8 +85,10 @@ class MacroSplatModel(SplatfactoModel):
         points, colors = self._seeds()
         # Without colours the parent takes its only branch that does not call .cuda(); they are set below.
         self.seed_points = None if points is None else (points, torch.zeros(0, 3))
+        chosen, self.config.background_color = self.config.background_color, "black"
         with optional_lpips():
-            super().populate_modules()
+            super().populate_modules()  # knows no "auto"
+        self.config.background_color = chosen
         if colors is not None:
             self.gauss_params["features_dc"] = Parameter(RGB2SH(colors / 255.0))
             self.gauss_params["features_rest"] = Parameter(torch.zeros_like(self.features_rest))
@@ -104,8 +105,8 @@ class MacroSplatModel(SplatfactoModel):
 
     def _stack_groups(self) -> Tensor | None:
         """Which views share an aperture: the slices of one focus stack."""
-        stacks = (self.kwargs.get("metadata") or {}).get("stack_group")
-        return None if stacks is None else stacks.reshape(-1).long()
+        lens = (self.kwargs.get("metadata") or {}).get("lens")
+        return None if lens is None else lens["stack_id"].reshape(-1).cpu()
 
     # -- training ------------------------------------------------------------------------------------------------
 

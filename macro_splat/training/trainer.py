@@ -7,7 +7,6 @@ import random
 import signal
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
@@ -189,7 +188,7 @@ def _scene_size(pipeline: Any) -> tuple[float, float]:
 
 
 def _random_state() -> dict[str, Any]:
-    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002 (nerfstudio's generator)
     version, words, cached = random.getstate()
     return {
         "torch": torch.get_rng_state(),
@@ -204,7 +203,7 @@ def _restore_random_state(state: dict[str, Any]) -> None:
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
     kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
     version, words, cached = state["python"]
     random.setstate((version, tuple(words), cached))
 
@@ -222,7 +221,7 @@ def _reason(error: Exception) -> str:
 
 
 class _on_interrupt:
-    """Within it the first Ctrl-C calls a function, and the second interrupts as ever. Main thread only, else nothing."""
+    """Within it the first Ctrl-C calls a function, the second interrupts as ever. Does nothing off the main thread."""
 
     def __init__(self, function) -> None:
         self._function = function
