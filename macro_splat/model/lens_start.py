@@ -65,7 +65,7 @@ def start_lens(lens: LensBank, photographs: list[np.ndarray], cameras: Cameras, 
 
 def report_lens(lens: LensBank, source: str) -> None:
     """One line on the console."""
-    focus, aperture = lens.focus_distance(), lens.aperture_radius()
+    focus, aperture = lens.focus_distance().detach(), lens.aperture_radius().detach()
     CONSOLE.log(
         f"Lens: {source}. Focus distance {float(focus.min()):.4g} to {float(focus.max()):.4g}, entrance pupil radius "
         f"{float(aperture.median()):.3g} (model units)."

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import torch
 from gsplat.strategy import DefaultStrategy
 from nerfstudio.cameras.cameras import Cameras
-from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.models.splatfacto import RGB2SH, SplatfactoModel, SplatfactoModelConfig
 from torch import Tensor
@@ -79,6 +78,8 @@ class MacroSplatModel(SplatfactoModel):
     """
 
     config: MacroSplatModelConfig
+    background: Tensor
+    lens: LensBank
 
     def populate_modules(self) -> None:
         """Build the Gaussians, the lens and the metrics; every parameter exists from here on."""
@@ -166,7 +167,7 @@ class MacroSplatModel(SplatfactoModel):
 
     # -- rendering -----------------------------------------------------------------------------------------------
 
-    def get_outputs(self, camera: Cameras) -> dict[str, Any]:
+    def get_outputs(self, camera: Cameras) -> dict[str, Any]:  # type: ignore[override]  # as splatfacto's
         """Render one camera.
 
         In training: `rgb` as the view's lens saw it. Otherwise `rgb` is sharp, and `depth` is given too.
@@ -224,9 +225,9 @@ class MacroSplatModel(SplatfactoModel):
             background = background.expand(height, width, 3)
         return {"rgb": rgb, "depth": depth_image, "accumulation": alpha[0], "background": background}
 
-    def _visible_gaussians(self) -> dict[str, Tensor] | None:
+    def _visible_gaussians(self) -> dict[str, Any] | None:
         """The Gaussians as the rasterizer takes them, within the viewer's crop box; None if that is empty."""
-        keep: Tensor | slice = slice(None)
+        keep: Any = slice(None)
         if self.crop_box is not None and not self.training:
             keep = self.crop_box.within(self.means).squeeze(-1)
             if not keep.any():
@@ -300,7 +301,3 @@ class MacroSplatModel(SplatfactoModel):
         if self.lpips is not None:
             metrics["lpips"] = float(self.lpips(picture, truth))
         return metrics, images
-
-    def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> dict[str, Any]:
-        """As the parent's; nothing of the caller's camera is changed."""
-        return super().get_outputs_for_camera(camera, obb_box)

@@ -45,6 +45,7 @@ class MacroSplatTrainer(Trainer):
     """
 
     config: MacroSplatTrainerConfig
+    pipeline: Any  # a VanillaPipeline whose datamanager and model are ours
 
     # -- set-up --------------------------------------------------------------------------------------------------
 
