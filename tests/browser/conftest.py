@@ -116,8 +116,6 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 TRAINING = (
-    "--pipeline.model.background-color",
-    "black",
     "--pipeline.model.num-seeds",
     "300",
     "--viewer.quit-on-train-completion",
