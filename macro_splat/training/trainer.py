@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
@@ -18,6 +19,9 @@ from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from macro_splat.atomic import atomic_write
+from macro_splat.capture import read_capture
+from macro_splat.compat.idle_threads import stop_spinning
+from macro_splat.data.dataparser import MacroRigDataParserConfig
 from macro_splat.errors import MacroSplatError
 from macro_splat.model.schedule import Schedule, choose_iterations
 
@@ -32,6 +36,17 @@ class MacroSplatTrainerConfig(TrainerConfig):
     _target: type = field(default_factory=lambda: MacroSplatTrainer)
     max_num_iterations: int = 0
     """Iterations in all, those before a resumed checkpoint included; 0: chosen from the capture and the machine."""
+
+    def save_config(self) -> None:
+        """As the parent's, which `ns-train` calls before anything is loaded: a bad capture leaves nothing behind."""
+        _check_resume(self.load_dir)
+        datamanager: Any = self.pipeline.datamanager
+        if isinstance(datamanager.dataparser, MacroRigDataParserConfig):
+            read_capture(datamanager.data or datamanager.dataparser.data)
+        if self.machine.device_type == "cuda" and not torch.cuda.is_available():
+            CONSOLE.print("No usable NVIDIA card here: training on the CPU.", style="bold yellow")
+            self.machine.device_type = "cpu"
+        super().save_config()
 
 
 class MacroSplatTrainer(Trainer):
@@ -50,8 +65,9 @@ class MacroSplatTrainer(Trainer):
     # -- set-up --------------------------------------------------------------------------------------------------
 
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
-        """As the parent's; a resumed run is checked first."""
-        self._check_resume()
+        """As the parent's."""
+        if self.device == "cpu":
+            stop_spinning()
         super().setup(test_mode)
         # `max_num_iterations` means "more iterations" to the parent's loop; to users it means the end.
         self._last_iterations = self.config.max_num_iterations - self._start_step
@@ -153,15 +169,6 @@ class MacroSplatTrainer(Trainer):
                 if old != path:
                     old.unlink()
 
-    def _check_resume(self) -> None:
-        folder = self.config.load_dir
-        if folder is None:
-            return
-        if not folder.is_dir():
-            raise MacroSplatError(f"--load-dir {folder}: no such folder; it is the nerfstudio_models folder of a run")
-        if not any(folder.glob("step-*.ckpt")):
-            raise MacroSplatError(f"--load-dir {folder}: no step-*.ckpt in it; it is a run's nerfstudio_models folder")
-
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
         path = self.config.load_checkpoint
@@ -176,6 +183,15 @@ class MacroSplatTrainer(Trainer):
         self.pipeline.datamanager.restore_sampler_state(extra["sampler"])
         state = {key: _to_device(value, self.device) for key, value in extra["strategy"].items()}
         self.pipeline.model.strategy_state = state
+
+
+def _check_resume(folder: Path | None) -> None:
+    if folder is None:
+        return
+    if not folder.is_dir():
+        raise MacroSplatError(f"--load-dir {folder}: no such folder; it is the nerfstudio_models folder of a run")
+    if not any(folder.glob("step-*.ckpt")):
+        raise MacroSplatError(f"--load-dir {folder}: no step-*.ckpt in it; it is a run's nerfstudio_models folder")
 
 
 def _scene_size(pipeline: Any) -> tuple[float, float]:
