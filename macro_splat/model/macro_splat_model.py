@@ -109,6 +109,16 @@ class MacroSplatModel(SplatfactoModel):
         lens = (self.kwargs.get("metadata") or {}).get("lens")
         return None if lens is None else lens["stack_id"].reshape(-1).cpu()
 
+    def load_state_dict(self, state, **kwargs):  # type: ignore[override]  # as splatfacto's
+        """Load a checkpoint into the parameters that are there.
+
+        The parent makes new ones, which the optimizers, built before, do not know: a resumed training would stand
+        still.
+        """
+        for name, parameter in self.gauss_params.items():
+            parameter.data = torch.zeros_like(state[f"gauss_params.{name}"], device=self.device)
+        return super(SplatfactoModel, self).load_state_dict(state, **kwargs)
+
     # -- training ------------------------------------------------------------------------------------------------
 
     def set_schedule(self, schedule: Schedule, scene_scale: float) -> None:

@@ -103,6 +103,7 @@ class MacroSplatTrainer(Trainer):
     def train(self) -> None:
         """Train to the end, or to the first Ctrl-C."""
         self._interrupted = False
+        self._last_step_done = self._start_step - 1
         total = self.config.max_num_iterations
         self.config.max_num_iterations = self._last_iterations
         try:
@@ -116,12 +117,18 @@ class MacroSplatTrainer(Trainer):
         self.stop_training = True
         CONSOLE.print("\nStopping after this step; Ctrl-C again stops at once and loses it.", style="bold yellow")
 
+    def train_iteration(self, step: int):
+        """As the parent's."""
+        result = super().train_iteration(step)
+        self._last_step_done = step
+        return result
+
     def _after_train(self) -> None:
-        if not self._interrupted:
+        if not self._interrupted or self._last_step_done == self._start_step + self._last_iterations - 1:
             super()._after_train()
             return
-        # The loop noticed before it began the step that it is at.
-        self.step = max(self.step - 1, 0)
+        # The loop has counted on to a step that it did not begin.
+        self.step = max(self._last_step_done, 0)
         self.training_state = "completed"
         self.save_checkpoint(self.step)
         CONSOLE.print(
