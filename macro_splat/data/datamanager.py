@@ -16,11 +16,17 @@ from nerfstudio.data.datamanagers.full_images_datamanager import (
     _undistort_image,
 )
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from macro_splat.data.dataparser import MacroRigDataParserConfig
 from macro_splat.data.dataset import MacroRigDataset
 from macro_splat.data.sampler import PoseSampler
+
+CPU_IMAGE_EDGE = 800
+"""The cost of a step grows with the pixels, and photographs that are mostly out of focus hold little more detail."""
+GPU_IMAGE_EDGE = 1600
+"""As nerfstudio reduces photographs."""
 
 
 @dataclass
@@ -36,7 +42,8 @@ class MacroRigDataManagerConfig(FullImageDatamanagerConfig):
     cache_images_type: Literal["uint8", "float32"] = "uint8"
     """How they are kept: uint8 takes a quarter of the memory and is made float view by view."""
     max_image_edge: int | None = None
-    """Reduce photographs on loading so that the longer side has at most this many pixels; None = as they are."""
+    """Reduce photographs on loading so that the longer side has at most this many pixels; 0 = as they are; None = what
+    the machine masters: 1600 with a GPU, 800 without."""
 
 
 class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
@@ -53,7 +60,11 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
 
     def create_train_dataset(self) -> MacroRigDataset:
         """The training split, reduced to `max_image_edge`."""
-        return self._create_dataset(self.train_dataparser_outputs)
+        dataset = self._create_dataset(self.train_dataparser_outputs)
+        if dataset.scale_factor < 1.0:
+            width, height = int(dataset.cameras.width[0]), int(dataset.cameras.height[0])
+            CONSOLE.log(f"Photographs are reduced to {width} x {height} pixels (max_image_edge changes that).")
+        return dataset
 
     def create_eval_dataset(self) -> MacroRigDataset:
         """The evaluation split, reduced alike."""
@@ -64,7 +75,9 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
         cameras = self.train_dataparser_outputs.cameras
         edge = int(torch.maximum(cameras.width, cameras.height).max())
         limit = self.config.max_image_edge
-        reduction = 1.0 if limit is None else min(1.0, limit / edge)
+        if limit is None:
+            limit = GPU_IMAGE_EDGE if torch.device(self.device).type == "cuda" else CPU_IMAGE_EDGE
+        reduction = min(1.0, limit / edge) if limit > 0 else 1.0
         return self.dataset_type(outputs, scale_factor=self.config.camera_res_scale_factor * reduction)
 
     # ---- training ------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from macro_splat.capture import Capture, Frame, read_capture
+from macro_splat.data.random_points import points_in_view
 from macro_splat.data.split import group_by_pose, split_frames
 from macro_splat.errors import MacroSplatError
 
@@ -67,6 +68,7 @@ class MacroRigDataParser(DataParser):
     - `lens`: {name: [N, 1] float32} of this split: `focus_distance` and `aperture_radius` in model units, `f_number`,
       `focal_length_mm`; NaN = unknown. `stack_id` and `stack_index`, int64: the pose (shared by the frames of a stack)
       and the place in the stack (-1 = no stack). `train_idx`, int64: index in the training split, -1 outside
+    - `points3D_measured`: whether the points are on surfaces; without a cloud, training starts from random ones
     - `sharp_filenames`, `depth_filenames`, `mask_filenames`: a list with a path or None for each view
 
     The tensors of `lens` also stand in `Cameras.metadata`, and so survive indexing and every dataloader.
@@ -112,6 +114,11 @@ class MacroRigDataParser(DataParser):
             xyz = (capture.points.xyz @ transform[:, :3].T + transform[:, 3]) * scale
             metadata["points3D_xyz"] = torch.from_numpy(xyz).float()
             metadata["points3D_rgb"] = torch.from_numpy(capture.points.rgb)
+        elif split == "train":
+            xyz = _random_points(frames, poses[indices], lens)
+            metadata["points3D_xyz"] = xyz
+            metadata["points3D_rgb"] = torch.full(xyz.shape, 128, dtype=torch.uint8)
+        metadata["points3D_measured"] = capture.points is not None and self.config.load_3D_points
         original, original_scale = _include_applied(capture, transform, scale)
         box = self.config.scene_scale * torch.tensor([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]])
         return DataparserOutputs(
@@ -211,6 +218,15 @@ def _include_applied(capture: Capture, transform: np.ndarray, scale: float) -> t
         return transform, scale * capture.applied_scale
     applied = np.vstack([capture.applied_transform, [0.0, 0.0, 0.0, 1.0]])
     return transform @ applied, scale * capture.applied_scale
+
+
+def _random_points(frames: Sequence[Frame], poses: np.ndarray, lens: dict[str, Tensor]) -> Tensor:
+    cameras = [frame.intrinsics for frame in frames]
+    intrinsics = np.array([(camera.fl_x, camera.fl_y, camera.cx, camera.cy) for camera in cameras])
+    sizes = np.array([(camera.width, camera.height) for camera in cameras])
+    focus = lens["focus_distance"][~lens["focus_distance"].isnan()]
+    distance = float(focus.median()) if len(focus) else 1.0
+    return torch.from_numpy(points_in_view(poses, intrinsics, sizes, distance))
 
 
 def _cameras(capture: Capture, frames: Sequence[Frame], poses: np.ndarray, lens: dict[str, Tensor]) -> Cameras:

@@ -165,7 +165,8 @@ class MacroSplatModel(SplatfactoModel):
             self.background.copy_(torch.from_numpy(plain_background(photographs)))
         if self.config.defocus.mode != "off":
             cameras = datamanager.train_dataset.cameras
-            points = datamanager.train_dataset.metadata.get("points3D_xyz")
+            metadata = datamanager.train_dataset.metadata
+            points = metadata.get("points3D_xyz") if metadata.get("points3D_measured", True) else None
             report_lens(self.lens, start_lens(self.lens, photographs, cameras, points))
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:

@@ -12,7 +12,7 @@ import torch
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 from PIL import Image
 
-from macro_splat.data.datamanager import MacroRigDataManager, MacroRigDataManagerConfig
+from macro_splat.data.datamanager import CPU_IMAGE_EDGE, MacroRigDataManager, MacroRigDataManagerConfig
 from macro_splat.errors import MacroSplatError
 from tests.captures import edit_transforms, write_capture
 
@@ -175,6 +175,14 @@ def test_photographs_masks_and_truths_are_reduced_together(tmp_path: Path, edge:
             assert batch[name].shape[:2] == size, name
         focal = float(camera.fx) / size[1]
         assert focal == pytest.approx(0.36 * 36 * 12 / 48, rel=0.06)
+
+
+@pytest.mark.parametrize(("edge", "width"), [(None, CPU_IMAGE_EDGE), (0, CPU_IMAGE_EDGE + 100)])
+def test_large_photographs_are_reduced_unless_told_otherwise(tmp_path: Path, edge: int | None, width: int) -> None:
+    datamanager = manager(
+        write_capture(tmp_path, views=2, test_views=1, width=CPU_IMAGE_EDGE + 100, height=90), max_image_edge=edge
+    )
+    assert int(datamanager.next_train(0)[0].width) == width
 
 
 def test_undistorted_truths_stay_aligned_with_their_photographs(tmp_path: Path) -> None:
