@@ -15,6 +15,7 @@ from torch.nn import Parameter
 
 from macro_splat.compat.lpips import optional_lpips
 from macro_splat.compat.viewmat import get_viewmat
+from macro_splat.defocus.image_blur import defocus_picture
 from macro_splat.defocus.lens import LensBank
 from macro_splat.image import ssim
 from macro_splat.model.background import plain_background
@@ -31,7 +32,7 @@ NEAR_PLANE = 0.01
 class DefocusConfig:
     """How the blur of the lens is modelled."""
 
-    mode: Literal["off", "splat"] = "splat"
+    mode: Literal["off", "splat", "image"] = "splat"
     """splat: every Gaussian is widened by the circle of confusion at its depth, view by view. off: plain splats, which
     learn the blur into the model."""
     residual_weight: float = 0.1
@@ -208,7 +209,8 @@ class MacroSplatModel(SplatfactoModel):
             depth = gaussians["means"] @ viewmats[0, 2, :3] + viewmats[0, 2, 3]
             blur_variance = self.lens.blur_variance(view, depth, K[0, 0, 0])[None]
 
-        with_depth = self.config.output_depth_during_training or not self.training
+        blur_image = view is not None and self.config.defocus.mode == "image"
+        with_depth = self.config.output_depth_during_training or not self.training or blur_image
         render, alpha, self.info = rasterization(
             **gaussians,
             viewmats=viewmats,
@@ -227,7 +229,11 @@ class MacroSplatModel(SplatfactoModel):
                 self.gauss_params, self.optimizers, self.strategy_state, self.step, self.info
             )
         background = self._get_background_color()
-        rgb = (render[0, ..., :3] + (1 - alpha[0]) * background).clamp(0.0, 1.0)
+        rgb = render[0, ..., :3] + (1 - alpha[0]) * background
+        if blur_image:
+            radius = self.lens.blur_radius(view, render[0, ..., 3:4], K[0, 0, 0])
+            rgb = defocus_picture(rgb, radius, alpha[0])
+        rgb = rgb.clamp(0.0, 1.0)
         depth_image = None
         if with_depth:
             depth_image = render[0, ..., 3:4]
