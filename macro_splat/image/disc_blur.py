@@ -63,7 +63,7 @@ def disc_weights(radius: float) -> NDArray[np.float64]:
 def _half_widths(radius: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """h(R, dy) of the module's text. [K] radii > 0, [n] rows dy ≥ 0 -> [K, n]"""
 
-    def integral(t: NDArray[np.float64]) -> NDArray[np.float64]:
+    def integral(t: NDArray) -> NDArray:
         t = np.clip(t / r, -1.0, 1.0)
         return 0.5 * r * r * (t * np.sqrt(1.0 - t * t) + np.arcsin(t))
 

@@ -47,9 +47,7 @@ def blur_backward(radius, table, blurred, state, upstream, gradient, by_radius, 
     offset = np.concatenate([[0], np.cumsum(bottom - top)])
     strips = np.zeros((offset[-1], width + 2, channels), dtype=np.float64)
     sizes = (height, width, channels)
-    run(
-        _spread_rows, bands, sums, radius, table, blurred, area, upstream, top, offset, strips, by_radius, *sizes
-    )
+    run(_spread_rows, bands, sums, radius, table, blurred, area, upstream, top, offset, strips, by_radius, *sizes)
     run(_collect_rows, bands, top, bottom, offset, strips, gradient, *sizes)
 
 

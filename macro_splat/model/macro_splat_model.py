@@ -15,7 +15,8 @@ from torch.nn import Parameter
 
 from macro_splat.compat.lpips import optional_lpips
 from macro_splat.compat.viewmat import get_viewmat
-from macro_splat.defocus.image_blur import defocus_picture
+from macro_splat.defocus.config import DefocusConfig
+from macro_splat.defocus.heads import Head, make_head
 from macro_splat.defocus.lens import LensBank
 from macro_splat.image import ssim
 from macro_splat.model.background import plain_background
@@ -26,17 +27,6 @@ from macro_splat.rasterizer import rasterization
 
 NEAR_PLANE = 0.01
 """In the model's units, as splatfacto has it; nerfstudio's cameras are scaled to lie within about 1."""
-
-
-@dataclass
-class DefocusConfig:
-    """How the blur of the lens is modelled."""
-
-    mode: Literal["off", "splat", "image"] = "splat"
-    """splat: every Gaussian is widened by the circle of confusion at its depth, view by view. off: plain splats, which
-    learn the blur into the model."""
-    residual_weight: float = 0.1
-    """Weight of the prior that the same lens at the same aperture took all photographs."""
 
 
 @dataclass
@@ -80,7 +70,7 @@ class MacroSplatModel(SplatfactoModel):
 
     config: MacroSplatModelConfig
     background: Tensor
-    lens: LensBank
+    head: Head
 
     def populate_modules(self) -> None:
         """Build the Gaussians, the lens and the metrics; every parameter exists from here on."""
@@ -94,9 +84,14 @@ class MacroSplatModel(SplatfactoModel):
         if colors is not None:
             self.gauss_params["features_dc"] = Parameter(RGB2SH(colors / 255.0))
             self.gauss_params["features_rest"] = Parameter(torch.zeros_like(self.features_rest))
-        self.lens = LensBank(self.num_train_data, self._stack_groups())
+        self.head = make_head(self.config.defocus, self.num_train_data, self._stack_groups())
         self.register_buffer("background", torch.zeros(3))
         self.schedule: Schedule | None = None
+
+    @property
+    def lens(self) -> LensBank | None:
+        """The lens of every training view, where the blur is modelled by one."""
+        return self.head.lens
 
     def _seeds(self) -> tuple[Tensor | None, Tensor | None]:
         if self.seed_points is None or self.config.random_init:
@@ -164,18 +159,15 @@ class MacroSplatModel(SplatfactoModel):
         photographs = [batch["image"][..., :3].cpu().numpy() for batch in datamanager.cached_train]
         if self.config.background_color == "auto":
             self.background.copy_(torch.from_numpy(plain_background(photographs)))
-        if self.config.defocus.mode != "off":
+        if self.lens is not None:
             cameras = datamanager.train_dataset.cameras
             metadata = datamanager.train_dataset.metadata
             points = metadata.get("points3D_xyz") if metadata.get("points3D_measured", True) else None
             report_lens(self.lens, start_lens(self.lens, photographs, cameras, points))
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
-        """The parent's groups and those of the lens."""
-        groups = super().get_param_groups()
-        groups["lens_focus"] = [self.lens.focus_offset_px]
-        groups["lens_aperture"] = [self.lens.log_aperture_shared, self.lens.log_aperture_residual]
-        return groups
+        """The parent's groups and those of the defocus head."""
+        return {**super().get_param_groups(), **self.head.param_groups()}
 
     # -- rendering -----------------------------------------------------------------------------------------------
 
@@ -204,13 +196,10 @@ class MacroSplatModel(SplatfactoModel):
         if gaussians is None:
             return self.get_empty_outputs(width, height, self.background_color.to(self.device))  # type: ignore
         view = self._training_view(camera) if self.training else None
-        blur_variance = None
-        if view is not None and self.config.defocus.mode == "splat":
-            depth = gaussians["means"] @ viewmats[0, 2, :3] + viewmats[0, 2, 3]
-            blur_variance = self.lens.blur_variance(view, depth, K[0, 0, 0])[None]
-
-        blur_image = view is not None and self.config.defocus.mode == "image"
-        with_depth = self.config.output_depth_during_training or not self.training or blur_image
+        if view is not None:
+            gaussians = self.head.blur_gaussians(view, gaussians, viewmats[0], K[0, 0, 0])
+        blur_needs_depth = view is not None and self.head.needs_depth
+        with_depth = self.config.output_depth_during_training or not self.training or blur_needs_depth
         render, alpha, self.info = rasterization(
             **gaussians,
             viewmats=viewmats,
@@ -222,7 +211,6 @@ class MacroSplatModel(SplatfactoModel):
             sh_degree=self._sh_degree_now(),
             absgrad=self.training and self.strategy.absgrad,
             rasterize_mode=self.config.rasterize_mode,
-            blur_variance=blur_variance,
         )
         if self.training:
             self.strategy.step_pre_backward(
@@ -230,9 +218,9 @@ class MacroSplatModel(SplatfactoModel):
             )
         background = self._get_background_color()
         rgb = render[0, ..., :3] + (1 - alpha[0]) * background
-        if blur_image:
-            radius = self.lens.blur_radius(view, render[0, ..., 3:4], K[0, 0, 0])
-            rgb = defocus_picture(rgb, radius, alpha[0])
+        if view is not None:
+            depth = render[0, ..., 3:4] if blur_needs_depth else None
+            rgb = self.head.blur_picture(view, rgb, alpha[0], depth, K[0, 0, 0])
         rgb = rgb.clamp(0.0, 1.0)
         depth_image = None
         if with_depth:
@@ -290,8 +278,7 @@ class MacroSplatModel(SplatfactoModel):
         weight = self.config.ssim_lambda
         losses = {"main_loss": (1 - weight) * l1 + weight * (1 - ssim(picture, photograph))}
         if self.training:
-            if self.config.defocus.mode != "off":
-                losses["lens_prior"] = self.config.defocus.residual_weight * self.lens.residual_penalty()
+            losses |= self.head.losses()
             self.camera_optimizer.get_loss_dict(losses)
         return losses
 

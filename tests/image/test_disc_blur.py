@@ -59,7 +59,10 @@ def test_fused_against_float64() -> None:
     x64, r64 = image.detach().double().requires_grad_(), radius.detach().double().requires_grad_()
     expected = _disc_blur_by_rows(x64, r64)
     expected.backward(upstream.double())
-    assert x.grad is not None and r.grad is not None and x64.grad is not None and r64.grad is not None
+    assert x.grad is not None
+    assert r.grad is not None
+    assert x64.grad is not None
+    assert r64.grad is not None
     assert (blurred - expected).abs().max() < 1e-3  # the table of half-widths
     assert (x.grad - x64.grad).abs().max() < 1e-3 * x64.grad.abs().max()
     assert (r.grad - r64.grad).abs().median() < 1e-4 * r64.grad.abs().max()
@@ -102,7 +105,9 @@ def test_a_point_becomes_a_disc_of_the_right_width(radius: float) -> None:
     reach = int(np.ceil(radius - 0.5))
     weights = torch.from_numpy(disc_weights(radius))
     assert weights.shape == (2 * reach + 1, 2 * reach + 1)
-    assert (spot[centre - reach : centre + reach + 1, centre - reach : centre + reach + 1] - weights).abs().max() < 1e-4 * weights.max()
+    assert (
+        spot[centre - reach : centre + reach + 1, centre - reach : centre + reach + 1] - weights
+    ).abs().max() < 1e-4 * weights.max()
 
 
 def test_any_number_of_threads_gives_the_same() -> None:

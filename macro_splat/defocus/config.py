@@ -1,0 +1,21 @@
+"""Settings of the defocus model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["off", "splat", "image"]
+
+
+@dataclass
+class DefocusConfig:
+    """How the blur of the lens is modelled."""
+
+    mode: Mode = "splat"
+    """image: every pixel of the rendered picture gathers its circle of confusion. splat: every Gaussian is widened by
+    the circle of confusion at its depth. off: plain splats, which learn the blur into the model."""
+    linear_light: bool = True
+    """image: add up light as a sensor does, not the values of the sRGB curve."""
+    residual_weight: float = 0.1
+    """Weight of the prior that the same lens at the same aperture took all photographs."""

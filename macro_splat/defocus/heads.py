@@ -1,0 +1,111 @@
+"""What lies between the sharp model and a photograph: one head per way to model the blur, all with one interface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from macro_splat.defocus.config import DefocusConfig
+from macro_splat.defocus.image_blur import defocus_picture
+from macro_splat.defocus.lens import LensBank
+
+
+class Head(nn.Module):
+    """No blur at all: the photograph is taken for sharp. Others override what they change.
+
+    All parameters of a head exist from construction on, so that optimizers see them.
+    """
+
+    lens: LensBank | None = None
+    """The lens of every training view, where the head has one."""
+    needs_depth = False
+    """Whether `blur_picture` wants the rendered depth."""
+
+    def param_groups(self) -> dict[str, list[Parameter]]:
+        """Parameters by the name of their optimizer's settings."""
+        return {}
+
+    def blur_gaussians(self, view: int, gaussians: dict[str, Any], viewmat: Tensor, focal_px: Tensor) -> dict[str, Any]:
+        """The arguments of the rasterizer for this view.
+
+        Args:
+            view: index of the training view.
+            gaussians: means [N, 3], quats [N, 4], scales [N, 3], opacities [N], colors, as the rasterizer takes them.
+            viewmat: [4, 4] world to camera. focal_px: in pixels of the picture to be rendered.
+        """
+        return gaussians
+
+    def blur_picture(self, view: int, picture: Tensor, alpha: Tensor, depth: Tensor | None, focal_px: Tensor) -> Tensor:
+        """The photograph that the lens would have taken of the rendered picture [H, W, 3], composited, sRGB.
+
+        Args:
+            alpha: [H, W, 1] opacity. depth: [H, W, 1] expected depth if `needs_depth`.
+        """
+        return picture
+
+    def losses(self) -> dict[str, Tensor]:
+        """Weighted terms of the training loss."""
+        return {}
+
+
+class LensHead(Head):
+    """Heads whose blur follows the thin-lens law."""
+
+    lens: LensBank
+
+    def __init__(self, config: DefocusConfig, num_views: int, stacks: Tensor | None) -> None:
+        """``stacks``: [V] equal for views that share an aperture, see `LensBank`."""
+        super().__init__()
+        self.config = config
+        self.lens = LensBank(num_views, stacks)
+
+    def param_groups(self) -> dict[str, list[Parameter]]:
+        """The lens's."""
+        return {
+            "lens_focus": [self.lens.focus_offset_px],
+            "lens_aperture": [self.lens.log_aperture_shared, self.lens.log_aperture_residual],
+        }
+
+    def losses(self) -> dict[str, Tensor]:
+        """The prior that one lens took all photographs."""
+        return {"lens_prior": self.config.residual_weight * self.lens.residual_penalty()}
+
+
+class SplatHead(LensHead):
+    """Every Gaussian is widened by the circle of confusion at its depth."""
+
+    def blur_gaussians(self, view: int, gaussians: dict[str, Any], viewmat: Tensor, focal_px: Tensor) -> dict[str, Any]:
+        """With `blur_variance`."""
+        depth = gaussians["means"] @ viewmat[2, :3] + viewmat[2, 3]
+        return {**gaussians, "blur_variance": self.lens.blur_variance(view, depth, focal_px)[None]}
+
+
+class ImageHead(LensHead):
+    """Every pixel of the picture gathers its circle of confusion."""
+
+    needs_depth = True
+
+    def blur_picture(self, view: int, picture: Tensor, alpha: Tensor, depth: Tensor | None, focal_px: Tensor) -> Tensor:
+        """As `defocus_picture`."""
+        assert depth is not None
+        radius = self.lens.blur_radius(view, depth, focal_px)
+        return defocus_picture(picture, radius, alpha, linear_light=self.config.linear_light)
+
+
+def make_head(config: DefocusConfig, num_views: int, stacks: Tensor | None = None) -> Head:
+    """The head of a mode.
+
+    Args:
+        config: with the mode.
+        num_views: of the training.
+        stacks: [V] equal for views that share an aperture.
+    """
+    heads: dict[str, type[LensHead]] = {"splat": SplatHead, "image": ImageHead}
+    if config.mode == "off":
+        return Head()
+    return heads[config.mode](config, num_views, stacks)
+
+
+__all__ = ["Head", "ImageHead", "LensHead", "SplatHead", "make_head"]
