@@ -12,7 +12,6 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -34,7 +33,9 @@ from macro_splat.image import ssim
 from macro_splat.rasterizer import rasterization
 from macro_splat.simd import set_num_threads
 from tests.benchmarks.ball_of_splats import Ball, make_ball
+from tests.benchmarks.machine import processor_name
 from tests.benchmarks.peak import measure_peak_flops
+from tests.benchmarks.tables import to_markdown
 from tests.benchmarks.torch_tiles import rasterization_torch_tiles
 
 SIZES = [(n, *size) for size in ((320, 240), (640, 480)) for n in (10_000, 30_000, 100_000)]
@@ -64,7 +65,7 @@ def main() -> None:
     set_num_threads(1)
 
     console = Console(width=max(120, Console().width))
-    console.print(f"{_processor()}, torch {torch.__version__}, {rounds} rounds, load {os.getloadavg()[0]:.1f}")
+    console.print(f"{processor_name()}, torch {torch.__version__}, {rounds} rounds, load {os.getloadavg()[0]:.1f}")
     balls = {size: make_ball(*size) for size in sizes}
     table, seconds = rasterizer_table(balls, rounds)
     baseline = BASELINE if BASELINE in balls else sizes[0]
@@ -74,7 +75,7 @@ def main() -> None:
     for table in tables:
         console.print(table)
     if options.markdown:
-        options.markdown.write_text("\n\n".join(_markdown(table) for table in tables) + "\n", encoding="utf-8")
+        options.markdown.write_text("\n\n".join(to_markdown(table) for table in tables) + "\n", encoding="utf-8")
 
 
 def rasterizer_table(balls: dict[Size, Ball], rounds: int) -> tuple[Table, dict[Size, float]]:
@@ -289,24 +290,6 @@ def _name(ball: Ball) -> str:
 
 def _ms(seconds: float) -> str:
     return f"{1000 * seconds:.1f}" if seconds < 0.1 else f"{1000 * seconds:.0f}"
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return f"{line.split(':', 1)[1].strip()}, {os.cpu_count()} threads"
-    return platform.processor() or platform.machine()
-
-
-def _markdown(table: Table) -> str:
-    headings = [str(column.header) for column in table.columns]
-    columns = [[str(cell) for cell in column.cells] for column in table.columns]
-    rows = [headings, ["---" if c.justify == "left" else "---:" for c in table.columns], *zip(*columns, strict=True)]
-    text = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    caption = f"\n\n{table.caption}" if table.caption else ""
-    return f"**{table.title}**\n\n{text}{caption}"
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
-from tests.browser.conftest import TRAINING, Baseline, command
+from tests.browser.conftest import TRAINING, Baseline
 from tests.browser.viewer_page import ViewerPage, open_viewer
+from tests.end_to_end.commands import Run
+from tests.end_to_end.processes import watched
 
 pytestmark = pytest.mark.browser
 
@@ -43,7 +45,7 @@ def test_the_picture_changes_while_training_goes_on(
     browser: Browser, baseline: Baseline, capture: Path, tmp_path: Path
 ) -> None:
     train = ("macro-splat", "--data", capture, "--max-num-iterations", "20000", "--vis", "viewer", *TRAINING)
-    with command("ns-train", *train, folder=tmp_path) as running:
+    with watched("ns-train", *train, cwd=tmp_path, log=tmp_path / "ns-train.log") as running:
         running.wait_for_viewer(120)
         with open_viewer(browser, running.port) as opened:
             opened.wait_until(opened.is_sharp, 120, "the first picture")
@@ -59,10 +61,9 @@ def test_the_picture_changes_while_training_goes_on(
 
 
 def test_ns_viewer_shows_a_finished_run(
-    browser: Browser, baseline: Baseline, finished_run: Path, tmp_path: Path
+    browser: Browser, baseline: Baseline, finished_run: Run, tmp_path: Path
 ) -> None:
-    with command("ns-viewer", "--load-config", finished_run, folder=finished_run.parents[4]) as running:
-        running.wait_for_viewer(120)
+    with finished_run.viewer(tmp_path / "ns-viewer.log") as running:
         with open_viewer(browser, running.port) as opened:
             opened.wait_until(opened.is_sharp, 60, "the picture")
             opened.page.wait_for_timeout(2000)
