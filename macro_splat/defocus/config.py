@@ -19,3 +19,5 @@ class DefocusConfig:
     """image: add up light as a sensor does, not the values of the sRGB curve."""
     residual_weight: float = 0.1
     """Weight of the prior that the same lens at the same aperture took all photographs."""
+    silhouette_weight: float = 0.1
+    """Weight of the opacity where the photographs show nothing but a plain background."""

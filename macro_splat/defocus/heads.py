@@ -18,10 +18,16 @@ class Head(nn.Module):
     All parameters of a head exist from construction on, so that optimizers see them.
     """
 
-    lens: LensBank | None = None
+    lens: LensBank | None
     """The lens of every training view, where the head has one."""
     needs_depth = False
     """Whether `blur_picture` wants the rendered depth."""
+    uses_silhouette = False
+    """Whether photographs' plain background tells the training where nothing is, see `DefocusConfig`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lens = None
 
     def param_groups(self) -> dict[str, list[Parameter]]:
         """Parameters by the name of their optimizer's settings."""
@@ -76,6 +82,8 @@ class LensHead(Head):
 class SplatHead(LensHead):
     """Every Gaussian is widened by the circle of confusion at its depth."""
 
+    uses_silhouette = True
+
     def blur_gaussians(self, view: int, gaussians: dict[str, Any], viewmat: Tensor, focal_px: Tensor) -> dict[str, Any]:
         """With `blur_variance`."""
         depth = gaussians["means"] @ viewmat[2, :3] + viewmat[2, 3]
@@ -86,6 +94,7 @@ class ImageHead(LensHead):
     """Every pixel of the picture gathers its circle of confusion."""
 
     needs_depth = True
+    uses_silhouette = True
 
     def blur_picture(self, view: int, picture: Tensor, alpha: Tensor, depth: Tensor | None, focal_px: Tensor) -> Tensor:
         """As `defocus_picture`."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 TOLERANCE = 0.06
 """How far a border pixel may be from the common colour, per channel, to count as it; sensor noise is within."""
 SHARE = 0.6
 """Share of all border pixels that must have the common colour: the rest is where the object touches the border."""
+NEIGHBOURHOOD = 5
+"""Pixels along the square that is averaged to tell the background from an object's outskirts through the noise."""
 
 
 def plain_background(photographs: list[NDArray]) -> NDArray[np.float32]:
@@ -26,3 +29,32 @@ def plain_background(photographs: list[NDArray]) -> NDArray[np.float32]:
     common = np.median(pixels, axis=0)
     plain = (np.abs(pixels - common) <= TOLERANCE).all(axis=1).mean() >= SHARE
     return common.astype(np.float32) if plain else np.zeros(3, np.float32)
+
+
+def empty_pixels(photograph: NDArray, background: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+    """Pixels [H, W] at which a photograph shows nothing but its plain background, or None if it shows no plain one.
+
+    Blur only spreads an object, so nothing of it lies behind these pixels in the sharp picture either. They are joined
+    to the border, and their neighbourhood's mean is the border's within its scatter: sensor noise passes, the faint
+    outskirts of a blurred object do not.
+
+    Args:
+        photograph: [H, W, 3], uint8 or float in 0..1.
+        background: [3] in 0..1, see `plain_background`.
+    """
+    picture = photograph[..., :3].astype(np.float32)
+    if photograph.dtype == np.uint8:
+        picture /= 255.0
+    difference = ndimage.uniform_filter(np.abs(picture - background).mean(axis=2), NEIGHBOURHOOD)
+    border = np.concatenate([difference[0], difference[-1], difference[:, 0], difference[:, -1]])
+    border = border[border <= TOLERANCE]
+    if len(border) < SHARE * 2 * sum(difference.shape):
+        return None
+    usual = np.median(border)
+    scatter = 1.4826 * np.median(np.abs(border - usual))
+    plain = difference <= usual + 5.0 * scatter + 0.5 / 255.0
+    frame = np.zeros_like(plain)
+    frame[[0, -1]] = frame[:, [0, -1]] = True
+    return ndimage.binary_erosion(
+        ndimage.binary_propagation(plain & frame, mask=plain), iterations=NEIGHBOURHOOD // 2, border_value=1
+    )

@@ -19,7 +19,7 @@ from macro_splat.defocus.config import DefocusConfig
 from macro_splat.defocus.heads import Head, make_head
 from macro_splat.defocus.lens import LensBank
 from macro_splat.image import ssim
-from macro_splat.model.background import plain_background
+from macro_splat.model.background import empty_pixels, plain_background
 from macro_splat.model.lens_start import report_lens, start_lens
 from macro_splat.model.schedule import Schedule
 from macro_splat.model.seeds import densify_seeds
@@ -146,24 +146,35 @@ class MacroSplatModel(SplatfactoModel):
     ) -> list[TrainingCallback]:
         """The parent's, after one that looks at the photographs before the first step."""
 
+        looked = False
+
         def look_at_photographs(step: int) -> None:
-            if step == 0:
+            nonlocal looked
+            if not looked:
                 pipeline = training_callback_attributes.pipeline
                 assert pipeline is not None
-                self._look_at_photographs(pipeline.datamanager)
+                self._look_at_photographs(pipeline.datamanager, resumed=step > 0)
+                looked = True
 
         first = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], look_at_photographs)
         return [first, *super().get_training_callbacks(training_callback_attributes)]
 
-    def _look_at_photographs(self, datamanager: Any) -> None:
+    def _look_at_photographs(self, datamanager: Any, resumed: bool) -> None:
+        """Find what only the photographs tell: background, lens, and where there is nothing but background."""
         photographs = [batch["image"][..., :3].cpu().numpy() for batch in datamanager.cached_train]
-        if self.config.background_color == "auto":
-            self.background.copy_(torch.from_numpy(plain_background(photographs)))
-        if self.lens is not None:
-            cameras = datamanager.train_dataset.cameras
-            metadata = datamanager.train_dataset.metadata
-            points = metadata.get("points3D_xyz") if metadata.get("points3D_measured", True) else None
-            report_lens(self.lens, start_lens(self.lens, photographs, cameras, points))
+        if not resumed:
+            if self.config.background_color == "auto":
+                self.background.copy_(torch.from_numpy(plain_background(photographs)))
+            if self.lens is not None:
+                metadata = datamanager.train_dataset.metadata
+                points = metadata.get("points3D_xyz") if metadata.get("points3D_measured", True) else None
+                source = start_lens(self.lens, photographs, datamanager.train_dataset.cameras, points)
+                report_lens(self.lens, source)
+        if self.head.uses_silhouette and self.config.background_color == "auto":
+            for batch, photograph in zip(datamanager.cached_train, photographs, strict=True):
+                empty = empty_pixels(photograph, self.background.cpu().numpy())
+                if empty is not None and batch["image"].shape[-1] == 3:
+                    batch["empty"] = torch.from_numpy(empty)[..., None].to(batch["image"].device)
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         """The parent's groups and those of the defocus head."""
@@ -271,6 +282,9 @@ class MacroSplatModel(SplatfactoModel):
         """L1 and SSIM between the photograph and the picture as its lens saw it, and the prior of the lens."""
         photograph = self.composite_with_background(self.get_gt_img(batch["image"]), outputs["background"])
         picture = outputs["rgb"]
+        empty = self._downscale_if_required(batch["empty"].float()) > 0.5 if "empty" in batch else None
+        if empty is not None:
+            photograph = torch.where(empty, self.background, photograph)  # without its noise
         if "mask" in batch:
             mask = self._downscale_if_required(batch["mask"]).to(self.device)
             photograph, picture = photograph * mask, picture * mask
@@ -279,6 +293,9 @@ class MacroSplatModel(SplatfactoModel):
         losses = {"main_loss": (1 - weight) * l1 + weight * (1 - ssim(picture, photograph))}
         if self.training:
             losses |= self.head.losses()
+            if empty is not None:
+                alpha = outputs["accumulation"] * empty
+                losses["silhouette"] = self.config.defocus.silhouette_weight * alpha.mean()
             self.camera_optimizer.get_loss_dict(losses)
         return losses
 

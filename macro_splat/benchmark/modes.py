@@ -1,0 +1,106 @@
+"""What a benchmark compares: modes (how the blur is modelled) and variants (what the capture tells)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from macro_splat.errors import MacroSplatError
+
+MODE_KEY = "pipeline.model.defocus.mode"
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One column of the comparison."""
+
+    name: str
+    title: str
+    """For tables and captions."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Dotted path into the trainer's config -> value."""
+    uses_lens: bool = True
+    """Whether it looks at the capture's optics; if not, variants that differ in these alone share one run."""
+    uses_sharp: bool = False
+    """Trains on the all-in-focus photographs, so the capture must have them."""
+    needs_stacks: bool = False
+    """Makes sense for focus stacks only."""
+    prepare: Callable[[Path, Path], None] | None = None
+    """Makes another capture of the one in the first folder, in the second one; training reads that."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is known when the training starts."""
+
+    name: str
+    title: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    file: str = "transforms.json"
+    """The capture's description to train on."""
+    lens_only: bool = False
+    """It differs from `given` only in what it tells about the lens."""
+
+
+MODES = (
+    Mode("off", "plain splats", {MODE_KEY: "off"}, uses_lens=False),
+    Mode("splat", "ours, splat", {MODE_KEY: "splat"}),
+    Mode("image", "ours, image", {MODE_KEY: "image"}),
+    Mode(
+        "oracle",
+        "plain splats on sharp photographs",
+        {MODE_KEY: "off", "pipeline.datamanager.dataparser.train_on_sharp": True},
+        uses_lens=False,
+        uses_sharp=True,
+    ),
+)
+"""In the order of the table."""
+
+VARIANTS = (
+    Variant("given", "lens given"),
+    Variant("unknown", "lens unknown", {"pipeline.datamanager.dataparser.ignore_optics": True}, lens_only=True),
+    Variant(
+        "noisy",
+        "noisy poses, refined",
+        {"pipeline.model.camera_optimizer.mode": "SO3xR3"},
+        file="transforms_noisy.json",
+    ),
+)
+
+Named = TypeVar("Named", Mode, Variant)
+
+
+def choose(kind: str, known: tuple[Named, ...], names: Iterable[str]) -> list[Named]:
+    """Those with the given names, in the known order, each once.
+
+    Raises:
+        MacroSplatError: there is no such name.
+    """
+    wanted = list(names)
+    unknown = [name for name in wanted if name not in {each.name for each in known}]
+    if unknown or not wanted:
+        every = ", ".join(each.name for each in known)
+        raise MacroSplatError(f"--{kind} {' '.join(unknown)}: there are these: {every}")
+    return [each for each in known if each.name in wanted]
+
+
+def apply_overrides(config: Any, overrides: Mapping[str, Any]) -> None:
+    """Set values by their dotted path; a part of the path may be an attribute or a dictionary's key.
+
+    Raises:
+        KeyError, AttributeError: the path leads nowhere.
+    """
+    for path, value in overrides.items():
+        *parents, last = path.split(".")
+        target = config
+        for name in parents:
+            target = target[name] if isinstance(target, dict) else getattr(target, name)
+        if isinstance(target, dict):
+            if last not in target:
+                raise KeyError(path)
+            target[last] = value
+        else:
+            getattr(target, last)  # a misspelt name must not become a new attribute
+            setattr(target, last, value)

@@ -1,0 +1,94 @@
+"""Does the runs of a benchmark one after the other, and reads those that are done already."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from macro_splat.benchmark.plan import Entry
+from macro_splat.benchmark.run import LOG, PROGRESS, RESULT, SPEC
+
+
+@dataclass(frozen=True)
+class Row:
+    """An entry of the plan with what came of it: a result, or the reason why there is none."""
+
+    entry: Entry
+    folder: Path | None
+    result: dict[str, Any] | None
+    reason: str = ""
+
+
+Progress = Callable[[Entry, int, int, int], None]
+"""Called with the entry that runs, its index, the steps done and the steps in all."""
+
+
+def run_all(entries: list[Entry], output: Path, *, resume: bool = True, progress: Progress | None = None) -> list[Row]:
+    """Train and judge every entry; a failing run is reported in its row and does not stop the others.
+
+    Args:
+        output: folder; each run has its own folder in `runs/`, named after what it is and its key.
+        resume: use the results of runs that were finished before.
+    """
+    done: dict[str, Row] = {}
+    rows = []
+    for index, entry in enumerate(entries):
+        if entry.spec is None:
+            rows.append(Row(entry, None, None, f"skipped: {entry.skipped}"))
+            continue
+        key = entry.spec.key()
+        if key not in done:
+            name = f"{entry.spec.variant}-{entry.spec.mode}-{key[:12]}"
+            folder = output / "runs" / entry.capture / name
+            done[key] = _finished(entry, folder, key) if resume else None  # type: ignore[assignment]
+            if done[key] is None:
+                done[key] = _run(entry, folder, key, index, progress)
+        shared = done[key]
+        rows.append(Row(entry, shared.folder, shared.result, shared.reason))
+    return rows
+
+
+def _finished(entry: Entry, folder: Path, key: str) -> Row | None:
+    """The row of a run whose result is there and whole."""
+    try:
+        result = json.loads((folder / RESULT).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return Row(entry, folder, result) if result.get("key") == key else None
+
+
+def _run(entry: Entry, folder: Path, key: str, index: int, progress: Progress | None) -> Row:
+    assert entry.spec is not None
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    entry.spec.write(folder / SPEC)
+    command = [sys.executable, "-m", "macro_splat.benchmark.run", str(folder), key]
+    last = ""
+    with (
+        (folder / LOG).open("w", encoding="utf-8") as log,
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+        ) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.startswith(PROGRESS):
+                    if progress is not None:
+                        progress(entry, index, int(line[len(PROGRESS) :]), entry.spec.iterations)
+                    continue
+                log.write(line)
+                last = line.strip() or last
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode == 0:
+        return Row(entry, folder, json.loads((folder / RESULT).read_text()))
+    return Row(entry, folder, None, f"failed: {last} (all of it in {folder / LOG})")
