@@ -1,0 +1,80 @@
+"""The plain background: found behind noise and behind an object that touches the border, else black."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from macro_splat.model.background import plain_background
+
+GREY = np.array([0.42, 0.45, 0.5])
+
+
+def photographs(color, count: int = 4, noise: float = 0.0, height: int = 30, width: int = 40) -> list[np.ndarray]:
+    """uint8 pictures of a colour, with noise of this standard deviation and a cluttered object in the middle."""
+    generator = np.random.default_rng(0)
+    result = []
+    for _ in range(count):
+        picture = np.broadcast_to(np.asarray(color, float), (height, width, 3)).copy()
+        picture[8:-8, 8:-8] = generator.uniform(size=(height - 16, width - 16, 3))
+        picture += generator.normal(scale=noise, size=picture.shape) if noise else 0.0
+        result.append(np.round(255 * picture.clip(0, 1)).astype(np.uint8))
+    return result
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_black_and_white(value: float) -> None:
+    background = plain_background(photographs([value] * 3))
+    assert background.dtype == np.float32
+    np.testing.assert_array_equal(background, np.full(3, value, np.float32))
+
+
+def test_grey_with_sensor_noise() -> None:
+    np.testing.assert_allclose(plain_background(photographs(GREY, noise=0.015)), GREY, atol=0.006)
+
+
+def test_floats_are_taken_as_they_are() -> None:
+    pictures = photographs(GREY, noise=0.01)
+    floats = [picture.astype(np.float32) / 255 for picture in pictures]
+    np.testing.assert_allclose(plain_background(floats), plain_background(pictures), atol=1e-7)
+
+
+def test_clutter_gives_black() -> None:
+    generator = np.random.default_rng(1)
+    clutter = [generator.integers(0, 256, (30, 40, 3), dtype=np.uint8) for _ in range(4)]
+    np.testing.assert_array_equal(plain_background(clutter), np.zeros(3, np.float32))
+
+
+def test_plain_in_each_photograph_but_not_the_same_gives_black() -> None:
+    pictures = [np.full((30, 40, 3), level, np.uint8) for level in (10, 90, 170, 250)]
+    np.testing.assert_array_equal(plain_background(pictures), np.zeros(3, np.float32))
+
+
+def test_one_channel_that_varies_is_not_plain() -> None:
+    pictures = photographs(GREY)
+    for picture in pictures:
+        picture[..., 2] = np.random.default_rng(2).integers(0, 256, picture.shape[:2])
+    np.testing.assert_array_equal(plain_background(pictures), np.zeros(3, np.float32))
+
+
+@pytest.mark.parametrize(("columns", "found"), [(4, True), (10, True), (25, False), (36, False)])
+def test_an_object_at_the_border(columns: int, found: bool) -> None:
+    # Contrasting patches over the left `columns` of 40: they cover 27, 36, 57 and 73 % of the border.
+    pictures = photographs(GREY)
+    for picture in pictures:
+        picture[:, :columns] = np.random.default_rng(3).choice([0, 255], size=picture[:, :columns].shape)
+    expected = np.round(255 * GREY) / 255 if found else np.zeros(3)
+    np.testing.assert_allclose(plain_background(pictures), expected, atol=1e-6)
+
+
+def test_some_close_ups_among_the_photographs() -> None:
+    # The object fills one photograph in four.
+    pictures = photographs([1.0, 1.0, 1.0])
+    pictures[1] = np.random.default_rng(4).integers(0, 200, pictures[1].shape, dtype=np.uint8)
+    np.testing.assert_array_equal(plain_background(pictures), np.ones(3, np.float32))
+
+
+def test_photographs_of_different_sizes_and_with_alpha() -> None:
+    pictures = photographs(GREY, 2) + photographs(GREY, 2, height=50, width=21)
+    pictures[0] = np.dstack([pictures[0], np.zeros(pictures[0].shape[:2], np.uint8)])
+    np.testing.assert_allclose(plain_background(pictures), np.round(255 * GREY) / 255, atol=1e-6)
