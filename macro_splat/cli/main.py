@@ -5,12 +5,14 @@ import sys
 
 from tyro.extras import SubcommandApp
 
+from macro_splat.cli.benchmark import benchmark
 from macro_splat.cli.demo import demo
 from macro_splat.cli.doctor import doctor
 from macro_splat.compat import one_line_errors
 
 app = SubcommandApp()
 app.command(demo)
+app.command(benchmark)
 app.command(doctor)
 
 

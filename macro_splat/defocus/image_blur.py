@@ -11,6 +11,8 @@ from macro_splat.image.transfer import linear_to_srgb, srgb_to_linear
 
 COVERED = 0.5
 """Opacity from which a pixel's depth is its own; below it is mixed with what lies around."""
+FIRST_CELL = 4
+"""Pixels along the smallest squares over which a radius is averaged to be carried past a silhouette."""
 
 
 def defocus_picture(picture: Tensor, radius: Tensor, alpha: Tensor, *, linear_light: bool = True) -> Tensor:
@@ -54,20 +56,24 @@ def extend_radius(radius: Tensor, alpha: Tensor) -> Tensor:
 def _average_around(radius: Tensor, weight: Tensor) -> Tensor:
     height, width, _ = radius.shape
     level = torch.stack([(radius * weight)[..., 0], weight[..., 0]])[None]
+    level = F.avg_pool2d(level, FIRST_CELL, ceil_mode=True, count_include_pad=False)
     result = torch.zeros_like(level)
-    cell = 1
-    while cell < 2 * max(height, width):
-        if cell > 1:
-            level = F.avg_pool2d(level, 2, ceil_mode=True, count_include_pad=False)
+    cell = FIRST_CELL
+    largest = float(radius.max())
+    while True:
         # Averages over three cells each way, so that cells need not be aligned with what they look for.
         smooth = F.avg_pool2d(level, 3, stride=1, padding=1, count_include_pad=False)
-        up = F.interpolate(smooth, scale_factor=cell, mode="bilinear") if cell > 1 else smooth
-        up = up[..., :height, :width]
-        mean = up[:, :1] / up[:, 1:].clamp(min=1e-6)
+        if cell > FIRST_CELL:
+            smooth = F.interpolate(smooth, scale_factor=cell // FIRST_CELL, mode="bilinear")
+            smooth = smooth[..., : result.shape[2], : result.shape[3]]
+        mean = smooth[:, :1] / smooth[:, 1:].clamp(min=1e-6)
         # This far away light arrives only from discs as large as the squares looked at.
-        found = (result[:, 1:] == 0) & (up[:, 1:] > 0.02) & (mean + 1.0 >= cell)
+        reached = mean >= cell // 2 if cell > FIRST_CELL else torch.ones_like(mean, dtype=torch.bool)
+        found = (result[:, 1:] == 0) & (smooth[:, 1:] > 0.02) & reached
         result = torch.where(found, torch.cat([mean, torch.ones_like(mean)], dim=1), result)
         cell *= 2
-        if not bool((mean + 1.0 >= cell).any()):
+        if largest < cell // 2 or min(level.shape[2:]) < 2:
             break
-    return result[0, 0, :, :, None]
+        level = F.avg_pool2d(level, 2, ceil_mode=True, count_include_pad=False)
+    around = F.interpolate(result[:, :1], scale_factor=FIRST_CELL, mode="bilinear")
+    return around[0, 0, :height, :width, None]
