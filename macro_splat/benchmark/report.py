@@ -1,0 +1,102 @@
+"""A benchmark from the command line's words to the files: plan, runs with their progress, tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from macro_splat.atomic import atomic_write
+from macro_splat.benchmark.modes import Mode, Variant
+from macro_splat.benchmark.plan import Entry, plan
+from macro_splat.benchmark.suite import Row, run_all
+from macro_splat.benchmark.tables import COLUMNS, derive, means, notes, text_table
+from macro_splat.errors import MacroSplatError
+
+TABLE_WIDTH = 180
+"""Characters of the table where there is no terminal whose width decides."""
+
+
+def run_and_report(
+    captures: Sequence[Path],
+    modes: Sequence[Mode],
+    variants: Sequence[Variant],
+    iterations: int,
+    output: Path,
+    seed: int,
+    resume: bool,
+) -> int:
+    """Do all runs, write `results.json` and `table.txt`, print the tables.
+
+    Returns:
+        The exit code: 1 if a run failed.
+
+    Raises:
+        MacroSplatError: bad input, or the output folder cannot be used.
+    """
+    if output.exists() and not output.is_dir():
+        raise MacroSplatError(f"{output}: a file lies where a folder is needed; give another --output")
+    entries = plan(captures, modes, variants, iterations, seed, output / "prepared")
+    output.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    if not console.is_terminal:
+        console.width = TABLE_WIDTH
+    rows = _run_with_progress(entries, output, resume, console)
+    records = derive(rows)
+    write_files(records, output)
+    print_tables(records, console)
+    console.print(f"Written: {output / 'results.json'}, {output / 'table.txt'}", highlight=False)
+    return int(any(row.reason.startswith("failed") for row in rows))
+
+
+def write_files(records: Sequence[dict[str, Any]], output: Path) -> None:
+    """`results.json` and `table.txt`."""
+    content = {
+        "rows": records,
+        "means": means(records),
+        "notes": notes(records),
+        "columns": {column.key: column.explanation for column in COLUMNS},
+    }
+    with atomic_write(output / "results.json", "w") as file:
+        json.dump(content, file, indent=1)
+    with atomic_write(output / "table.txt", "w") as file:
+        print_tables(records, Console(file=file, width=TABLE_WIDTH))
+
+
+def print_tables(records: Sequence[dict[str, Any]], console: Console) -> None:
+    """A table for each capture, one of the means, and the notes."""
+    for capture in dict.fromkeys(record["capture"] for record in records):
+        console.print(
+            text_table(capture, [record for record in records if record["capture"] == capture], console.width)
+        )
+    if averages := means(records):
+        console.print(text_table("mean over the captures", averages, console.width))
+    for note in notes(records):
+        console.print(note, highlight=False)
+
+
+def _run_with_progress(entries: list[Entry], output: Path, resume: bool, console: Console) -> list[Row]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("starting", total=None)
+        running = -1
+
+        def show(entry: Entry, index: int, done: int, total: int) -> None:
+            nonlocal running
+            if index != running:
+                bar.reset(task)
+                running = index
+            name = f"[{index + 1}/{len(entries)}] {entry.capture}, {entry.variant.name}, {entry.mode.name}"
+            bar.update(task, description=name.replace("[", r"\["), completed=done, total=total)
+
+        return run_all(entries, output, resume=resume, progress=show)

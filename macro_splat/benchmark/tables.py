@@ -1,0 +1,189 @@
+"""The results as a table: figures derived from several runs, text for the terminal, JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from macro_splat.benchmark.suite import Row
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure of the table."""
+
+    key: str
+    """In the results."""
+    heading: str
+    explanation: str
+    show: Callable[[float], str]
+    essential: bool = True
+    """Shown where there is little space, too."""
+
+
+LENGTHS = ("depth_error", "focus_error")
+"""Figures that results hold in scene units."""
+FULL_WIDTH = 140
+"""Characters that all columns together need."""
+
+
+def _digits(count: int) -> Callable[[float], str]:
+    return lambda value: f"{value:.{count}f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+COLUMNS = (
+    Column("psnr", "PSNR", "dB, mean over the held-out views; more is better", _digits(2)),
+    Column("psnr_object", "object", "the same over the object's pixels (those with a true depth)", _digits(2), False),
+    Column("ssim", "SSIM", "structural similarity, 1 = equal", _digits(4)),
+    Column("lpips", "LPIPS", "perceptual distance (AlexNet), less is better", _digits(3), False),
+    Column("sharpness_ratio", "sharp", "gradient energy of the picture over that of the truth: 1 is right", _digits(2)),
+    Column(
+        "gap_closed",
+        "gap closed",
+        "(PSNR − PSNR of plain splats) / (PSNR of plain splats on sharp photographs − PSNR of plain splats), all of "
+        "the same variant",
+        _percent,
+    ),
+    Column(
+        "depth_error",
+        "depth",
+        "median error of depth on the object, in mm (scene units where their size is unknown)",
+        _digits(3),
+    ),
+    Column("focus_error", "focus", "median error of the focus distance, in the same unit", _digits(3), False),
+    Column("focus_error_relative", "focus %", "the same, relative to the true distance", _percent),
+    Column(
+        "coc_radius_error_px",
+        "CoC px",
+        "error of the radius of the circle of confusion at the true depth: median over the object's pixels, then over "
+        "the training views",
+        _digits(2),
+    ),
+    Column("gaussians", "Gaussians", "size of the model", lambda value: f"{value:,.0f}", False),
+    Column("seconds", "s", "wall-clock time of the training", _digits(0)),
+    Column("cpu_seconds", "CPU s", "processor time of the training, over all threads", _digits(0), False),
+)
+
+
+def derive(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """One dictionary per row: capture, mode, variant, the figures, and the gap closed where both bounds are there.
+
+    Lengths are in mm where the scene's unit is known. `gap_closed` compares within the variant; `gap_closed_exact_poses` takes the upper bound from the variant `given`.
+    """
+    psnr = {(r.entry.capture, r.entry.variant.name, r.entry.mode.name): r.result["psnr"] for r in rows if r.result}
+    records = []
+    for row in rows:
+        entry = row.entry
+        record: dict[str, Any] = {
+            "capture": entry.capture,
+            "variant": entry.variant.name,
+            "mode": entry.mode.name,
+            "title": entry.mode.title,
+        }
+        if row.result is None:
+            records.append({**record, "reason": row.reason})
+            continue
+        record |= {key: value for key, value in row.result.items() if key not in record}
+        for name in LENGTHS:
+            if name in record:
+                record[name] *= record["mm_per_unit"] or 1.0
+        base = psnr.get((entry.capture, entry.variant.name, "off"))
+        for name, variant in (("gap_closed", entry.variant.name), ("gap_closed_exact_poses", "given")):
+            top = psnr.get((entry.capture, variant, "oracle"))
+            if base is not None and top is not None and top > base and entry.mode.name != "off":
+                record[name] = (record["psnr"] - base) / (top - base)
+        records.append(record)
+    return records
+
+
+def means(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean over the captures for each mode and variant that ran on more than one, and the least of the gaps closed."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for record in records:
+        if "reason" not in record:
+            groups.setdefault((record["variant"], record["mode"]), []).append(record)
+    result = []
+    for (variant, mode), members in groups.items():
+        if len(members) < 2:
+            continue
+        summary: dict[str, Any] = {"variant": variant, "mode": mode, "title": members[0]["title"]}
+        summary["captures"] = len(members)
+        for column in COLUMNS:
+            values = [member[column.key] for member in members if column.key in member]
+            if len(values) == len(members):
+                summary[column.key] = fmean(values)
+        if "gap_closed" in summary:
+            summary["gap_closed_least"] = min(member["gap_closed"] for member in members)
+        result.append(summary)
+    return result
+
+
+def used_columns(records: Sequence[dict[str, Any]], essential: bool = False) -> list[Column]:
+    """Those that at least one record has a value for; only the essential ones if asked for."""
+    columns = [column for column in COLUMNS if column.essential or not essential]
+    return [column for column in columns if any(column.key in record for record in records)]
+
+
+def notes(records: Sequence[dict[str, Any]]) -> list[str]:
+    """What a reader of the table has to know, one sentence each."""
+    done = [record for record in records if "reason" not in record]
+    lines = []
+    by_capture = {record["capture"]: record["judged_on"] for record in done}
+    sharp = [name for name, way in by_capture.items() if way == "sharp"]
+    reblurred = [name for name, way in by_capture.items() if way == "reblurred"]
+    if sharp:
+        lines.append(f"{', '.join(sharp)}: the sharp render is judged against all-in-focus truths at held-out views.")
+    if reblurred:
+        lines.append(
+            f"{', '.join(reblurred)}: no sharp truth, so the render is blurred again by a lens whose focus distance "
+            "and aperture are fitted to the held-out photograph, and judged against that."
+        )
+    optimised = sorted({record["variant"] for record in done if record["poses_optimised"]})
+    if optimised:
+        lines.append(
+            f"Poses were optimised in: {', '.join(optimised)}. Held-out views follow the common drift of scene and "
+            "training poses (a similarity found from the training views alone)."
+        )
+    elif done:
+        lines.append("No poses were optimised.")
+    if len({record["source"] for record in done}) > 1:
+        lines.append("Not all rows were made by the same state of the source; --no-resume makes them anew.")
+    unscaled = sorted({record["capture"] for record in done if record["mm_per_unit"] is None})
+    if unscaled:
+        lines.append(f"{', '.join(unscaled)}: scale unknown, lengths are in scene units.")
+    return lines
+
+
+def text_table(title: str, records: Sequence[dict[str, Any]], width: int) -> Table:
+    """Of one capture, or of the means. ``width``: of the page, in characters."""
+    table = Table(title=escape(title))
+    columns = used_columns(records, essential=width < FULL_WIDTH)
+    for heading in ("variant", "mode"):
+        table.add_column(heading, no_wrap=True)
+    for column in columns:
+        table.add_column(column.heading, justify="right", no_wrap=True)
+    previous = ""
+    for record in records:
+        if previous not in ("", record["variant"]):
+            table.add_section()
+        previous = record["variant"]
+        if "reason" in record:
+            table.add_row(record["variant"], record["mode"], f"[dim]{escape(record['reason'])}")
+            continue
+        table.add_row(record["variant"], record["mode"], *(cell(column, record) for column in columns))
+    return table
+
+
+def cell(column: Column, record: dict[str, Any]) -> str:
+    """The figure as text; a dash where there is none."""
+    value = record.get(column.key)
+    return "–" if value is None else column.show(value)
