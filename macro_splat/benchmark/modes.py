@@ -12,7 +12,7 @@ from macro_splat.errors import MacroSplatError
 MODE_KEY = "pipeline.model.defocus.mode"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mode:
     """One column of the comparison."""
 
@@ -31,7 +31,7 @@ class Mode:
     """Makes another capture of the one in the first folder, in the second one; training reads that."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Variant:
     """What is known when the training starts."""
 

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from macro_splat.atomic import atomic_write
 from macro_splat.benchmark.modes import Mode, Variant
+from macro_splat.benchmark.page import make_page
 from macro_splat.benchmark.plan import Entry, plan
 from macro_splat.benchmark.suite import Row, run_all
 from macro_splat.benchmark.tables import COLUMNS, derive, means, notes, text_table
@@ -30,7 +31,7 @@ def run_and_report(
     seed: int,
     resume: bool,
 ) -> int:
-    """Do all runs, write `results.json` and `table.txt`, print the tables.
+    """Do all runs, write `index.html`, `results.json` and `table.txt`, print the tables.
 
     Returns:
         The exit code: 1 if a run failed.
@@ -49,7 +50,9 @@ def run_and_report(
     records = derive(rows)
     write_files(records, output)
     print_tables(records, console)
-    console.print(f"Written: {output / 'results.json'}, {output / 'table.txt'}", highlight=False)
+    with atomic_write(output / "index.html", "w") as file:
+        file.write(make_page(rows, records, iterations, seed))
+    console.print(f"Written to {output}: index.html, results.json, table.txt", highlight=False)
     return int(any(row.reason.startswith("failed") for row in rows))
 
 

@@ -7,6 +7,8 @@ import hashlib
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
+WITHOUT_EFFECT = ("cli", "export", "render", "report", "viewer")
+"""Folders that no training or judging uses."""
 
 
 @functools.cache
@@ -14,5 +16,7 @@ def source_digest() -> str:
     """Digest of the package's source files: during development the version stays while the code changes."""
     digest = hashlib.sha256()
     for file in sorted(PACKAGE.rglob("*.py")):
-        digest.update(str(file.relative_to(PACKAGE)).encode() + b"\0" + file.read_bytes() + b"\0")
+        name = file.relative_to(PACKAGE)
+        if name.parts[0] not in WITHOUT_EFFECT:
+            digest.update(str(name).encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

@@ -24,6 +24,8 @@ class Column:
     show: Callable[[float], str]
     essential: bool = True
     """Shown where there is little space, too."""
+    badness: Callable[[float], float] | None = None
+    """The less, the better; None: no value is better than another."""
 
 
 LENGTHS = ("depth_error", "focus_error")
@@ -36,48 +38,86 @@ def _digits(count: int) -> Callable[[float], str]:
     return lambda value: f"{value:.{count}f}"
 
 
+def _more_is_better(value: float) -> float:
+    return -value
+
+
+def _less_is_better(value: float) -> float:
+    return value
+
+
 def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
 COLUMNS = (
-    Column("psnr", "PSNR", "dB, mean over the held-out views; more is better", _digits(2)),
-    Column("psnr_object", "object", "the same over the object's pixels (those with a true depth)", _digits(2), False),
-    Column("ssim", "SSIM", "structural similarity, 1 = equal", _digits(4)),
-    Column("lpips", "LPIPS", "perceptual distance (AlexNet), less is better", _digits(3), False),
-    Column("sharpness_ratio", "sharp", "gradient energy of the picture over that of the truth: 1 is right", _digits(2)),
+    Column("psnr", "PSNR", "dB, mean over the held-out views", _digits(2), badness=_more_is_better),
+    Column(
+        "psnr_object",
+        "object",
+        "the same over the object's pixels (those with a true depth)",
+        _digits(2),
+        essential=False,
+        badness=_more_is_better,
+    ),
+    Column("ssim", "SSIM", "structural similarity, 1 = equal", _digits(4), badness=_more_is_better),
+    Column("lpips", "LPIPS", "perceptual distance (AlexNet)", _digits(3), essential=False, badness=_less_is_better),
+    Column(
+        "sharpness_ratio",
+        "sharp",
+        "gradient energy of the picture over that of the truth: 1 is right",
+        _digits(2),
+        badness=lambda ratio: abs(ratio - 1.0),
+    ),
     Column(
         "gap_closed",
         "gap closed",
         "(PSNR − PSNR of plain splats) / (PSNR of plain splats on sharp photographs − PSNR of plain splats), all of "
         "the same variant",
         _percent,
+        badness=_more_is_better,
     ),
     Column(
         "depth_error",
         "depth",
         "median error of depth on the object, in mm (scene units where their size is unknown)",
         _digits(3),
+        badness=_less_is_better,
     ),
-    Column("focus_error", "focus", "median error of the focus distance, in the same unit", _digits(3), False),
-    Column("focus_error_relative", "focus %", "the same, relative to the true distance", _percent),
+    Column(
+        "focus_error",
+        "focus",
+        "median error of the focus distance, in the same unit",
+        _digits(3),
+        essential=False,
+        badness=_less_is_better,
+    ),
+    Column(
+        "focus_error_relative",
+        "focus %",
+        "the same, relative to the true distance",
+        _percent,
+        badness=_less_is_better,
+    ),
     Column(
         "coc_radius_error_px",
         "CoC px",
         "error of the radius of the circle of confusion at the true depth: median over the object's pixels, then over "
         "the training views",
         _digits(2),
+        badness=_less_is_better,
     ),
-    Column("gaussians", "Gaussians", "size of the model", lambda value: f"{value:,.0f}", False),
+    Column("gaussians", "Gaussians", "size of the model", lambda value: f"{value:,.0f}", essential=False),
     Column("seconds", "s", "wall-clock time of the training", _digits(0)),
-    Column("cpu_seconds", "CPU s", "processor time of the training, over all threads", _digits(0), False),
+    Column("cpu_seconds", "CPU s", "processor time of the training, over all threads", _digits(0), essential=False),
 )
 
 
 def derive(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """One dictionary per row: capture, mode, variant, the figures, and the gap closed where both bounds are there.
 
-    Lengths are in mm where the scene's unit is known. `gap_closed` compares within the variant; `gap_closed_exact_poses` takes the upper bound from the variant `given`.
+    Lengths are in mm where the scene's unit is known. `gap_closed` compares within the variant,
+    `gap_closed_exact_poses` takes the upper bound from the variant `given`.
     """
     psnr = {(r.entry.capture, r.entry.variant.name, r.entry.mode.name): r.result["psnr"] for r in rows if r.result}
     records = []
@@ -88,6 +128,7 @@ def derive(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "variant": entry.variant.name,
             "mode": entry.mode.name,
             "title": entry.mode.title,
+            "uses_sharp": entry.mode.uses_sharp,
         }
         if row.result is None:
             records.append({**record, "reason": row.reason})
@@ -116,6 +157,7 @@ def means(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if len(members) < 2:
             continue
         summary: dict[str, Any] = {"variant": variant, "mode": mode, "title": members[0]["title"]}
+        summary["uses_sharp"] = members[0]["uses_sharp"]
         summary["captures"] = len(members)
         for column in COLUMNS:
             values = [member[column.key] for member in members if column.key in member]
@@ -136,7 +178,11 @@ def used_columns(records: Sequence[dict[str, Any]], essential: bool = False) -> 
 def notes(records: Sequence[dict[str, Any]]) -> list[str]:
     """What a reader of the table has to know, one sentence each."""
     done = [record for record in records if "reason" not in record]
-    lines = []
+    lines = [
+        f"{record['capture']}, {record['variant']}, {record['mode']}: {record['reason']}."
+        for record in records
+        if "reason" in record
+    ]
     by_capture = {record["capture"]: record["judged_on"] for record in done}
     sharp = [name for name, way in by_capture.items() if way == "sharp"]
     reblurred = [name for name, way in by_capture.items() if way == "reblurred"]
@@ -164,8 +210,9 @@ def notes(records: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def text_table(title: str, records: Sequence[dict[str, Any]], width: int) -> Table:
-    """Of one capture, or of the means. ``width``: of the page, in characters."""
+    """Of one capture, or of the means: the rows that have a result. ``width``: of the page, in characters."""
     table = Table(title=escape(title))
+    records = [record for record in records if "reason" not in record]
     columns = used_columns(records, essential=width < FULL_WIDTH)
     for heading in ("variant", "mode"):
         table.add_column(heading, no_wrap=True)
@@ -176,9 +223,6 @@ def text_table(title: str, records: Sequence[dict[str, Any]], width: int) -> Tab
         if previous not in ("", record["variant"]):
             table.add_section()
         previous = record["variant"]
-        if "reason" in record:
-            table.add_row(record["variant"], record["mode"], f"[dim]{escape(record['reason'])}")
-            continue
         table.add_row(record["variant"], record["mode"], *(cell(column, record) for column in columns))
     return table
 

@@ -1,0 +1,107 @@
+"""Small cut-outs that show the difference, chosen where the photograph is blurred and the truth has detail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from macro_splat.benchmark.run import PICTURES
+from macro_splat.benchmark.suite import Row
+
+Picture = NDArray[np.uint8]
+EDGE_SHARE = 0.32
+"""Edge of a cut-out, as a share of the picture's height."""
+SMALLEST_EDGE = 24
+MOST_STRIPS = {"train": 3, "test": 2}
+"""Of training views, whose photographs are blurred, and of held-out views."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One cut-out of a strip."""
+
+    caption: str
+    pixels: Picture | None
+    """[h, w, 3]; None: there is no such picture of this view."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The same cut-out of one view as every mode shows it."""
+
+    view: str
+    held_out: bool
+    tiles: tuple[Tile, ...]
+
+
+def make_strips(rows: Sequence[Row]) -> list[Strip]:
+    """Strips of the views with the most to gain: photograph | every mode | truth.
+
+    Args:
+        rows: of one capture and one variant, with their results. Modes of the same view show the same pixels.
+    """
+    done = [row for row in rows if row.result is not None and row.folder is not None]
+    # The photographs of a mode that trains on others are not the capture's.
+    plain = [row for row in done if not row.entry.mode.uses_sharp and row.entry.mode.prepare is None]
+    if not plain:
+        return []
+    views = sorted(path.name[: -len(".render.png")] for path in _folder(plain[0]).glob("*.render.png"))
+    scored = [(_strip(view, done, plain), view) for view in views]
+    chosen: list[Strip] = []
+    for split, most in MOST_STRIPS.items():
+        own = [scored_strip for scored_strip, view in scored if view.startswith(f"{split}-")]
+        chosen += [strip for _, strip in sorted(own, key=lambda each: -each[0])[:most]]
+    return chosen
+
+
+def _strip(view: str, rows: Sequence[Row], plain: Sequence[Row]) -> tuple[float, Strip]:
+    """With the detail per pixel that the cut-out has to show."""
+    photograph, truth = (_load(_folder(plain[0]) / f"{view}.{kind}.png") for kind in ("photograph", "truth"))
+    assert photograph is not None
+    renders = {row.entry.mode.title: _load(_folder(row) / f"{view}.render.png") for row in rows}
+    is_blurred = truth is None or not np.array_equal(photograph, truth)
+    others = [_detail(render) for render in renders.values() if render is not None]
+    # Without a truth, detail is what most models agree on.
+    detail = _detail(truth) if truth is not None else np.median(others, axis=0)
+    missing = _detail(photograph) if is_blurred else others[0]
+    gain = detail - missing
+    window = _best_window(gain)
+    held_out = view.startswith("test-")
+    tiles = [Tile("photograph", photograph[window] if is_blurred else None)]
+    tiles += [Tile(title, None if render is None else render[window]) for title, render in renders.items()]
+    if truth is not None:
+        tiles.append(Tile("truth", truth[window]))
+    return float(gain[window].mean()), Strip(view.partition("-")[2], held_out, tuple(tiles))
+
+
+def _detail(picture: Picture) -> NDArray[np.float64]:
+    """Gradient energy of every pixel [H, W]."""
+    grey = picture.astype(np.float64).mean(axis=-1) / 255.0
+    return ndimage.sobel(grey, axis=0) ** 2 + ndimage.sobel(grey, axis=1) ** 2
+
+
+def _best_window(score: NDArray[np.float64]) -> tuple[slice, slice]:
+    """The square with the largest sum of the score, inside the picture."""
+    edge = min(*score.shape, max(SMALLEST_EDGE, round(EDGE_SHARE * score.shape[0])))
+    sums = np.pad(score.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    totals = sums[edge:, edge:] - sums[:-edge, edge:] - sums[edge:, :-edge] + sums[:-edge, :-edge]
+    top, left = np.unravel_index(int(totals.argmax()), totals.shape)
+    return slice(int(top), int(top) + edge), slice(int(left), int(left) + edge)
+
+
+def _folder(row: Row) -> Path:
+    assert row.folder is not None
+    return row.folder / PICTURES
+
+
+def _load(path: Path) -> Picture | None:
+    if not path.is_file():
+        return None
+    with Image.open(path) as picture:
+        return np.array(picture.convert("RGB"))

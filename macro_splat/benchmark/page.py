@@ -1,0 +1,129 @@
+"""The results as one page that needs nothing else: tables, and cut-outs embedded in it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from PIL import Image
+
+from macro_splat.benchmark.crops import Picture, Strip, make_strips
+from macro_splat.benchmark.suite import Row
+from macro_splat.benchmark.tables import COLUMNS, Column, cell, means, notes, used_columns
+
+JPEG_QUALITY = 95
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 2rem auto; max-width: 78rem;
+  padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; } h3 { margin-bottom: .4rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #eee; }
+th { background: #f6f6f6; } th[scope=row] { text-align: left; font-weight: normal; background: none; }
+td.best { font-weight: bold; background: #eef6ee; } td.reason { text-align: left; color: #777; white-space: normal; }
+.strip { display: flex; gap: .5rem; margin: 0 0 1rem; }
+figure { margin: 0; width: 200px; flex: none; } figure img, .none { width: 200px; height: 200px; display: block; }
+.none { background: #f3f3f3; color: #888; display: flex; align-items: center; justify-content: center;
+  text-align: center; font-size: .8rem; }
+figcaption { font-size: .8rem; color: #444; } dt { font-weight: bold; } dd { margin: 0 0 .4rem 1rem; }
+"""
+
+
+def make_page(rows: Sequence[Row], records: Sequence[dict[str, Any]], iterations: int, seed: int) -> str:
+    """The page as HTML.
+
+    Args:
+        rows: with the folders that hold the pictures. records: their figures, in the same order.
+    """
+    body = ["<h1>macro-splat benchmark</h1>"]
+    body.append(
+        f"<p>Every mode was trained for {iterations:,} iterations with seed {seed}. Figures are means over held-out "
+        "views unless said otherwise; the best of each column is marked, the upper bound (trained on sharp "
+        "photographs) left aside.</p>"
+    )
+    body.append(f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in notes(records))}</ul>")
+    if averages := means(records):
+        body.append("<h2>Mean over the captures</h2>")
+        body += [_table(group) for group in _by_variant(averages)]
+    for capture in dict.fromkeys(record["capture"] for record in records):
+        body.append(f"<h2>{escape(capture)}</h2>")
+        body += [_table(group) for group in _by_variant([r for r in records if r["capture"] == capture])]
+        own = [row for row in rows if row.entry.capture == capture]
+        for variant in dict.fromkeys(row.entry.variant for row in own):
+            strips = make_strips([row for row in own if row.entry.variant == variant])
+            if strips:
+                body.append(f"<h3>{escape(variant.title)}: cut-outs</h3>")
+                body += [_strip(strip) for strip in strips]
+    explained = {column.key: column for column in COLUMNS}
+    used = [column for column in explained.values() if column in used_columns(records)]
+    body.append("<h2>What the columns mean</h2><dl>")
+    body += [f"<dt>{escape(c.heading)}</dt><dd>{escape(c.explanation)}</dd>" for c in used]
+    body.append(
+        "</dl><p>Cut-outs are chosen by the program: the square in which the truth has the most detail that the "
+        "photograph (or, where that is sharp, the plain model) lacks.</p>"
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        'content="width=device-width, initial-scale=1"><title>macro-splat benchmark</title>'
+        f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
+    )
+
+
+def _by_variant(records: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    return [
+        [record for record in records if record["variant"] == variant]
+        for variant in dict.fromkeys(record["variant"] for record in records)
+    ]
+
+
+def _table(records: Sequence[dict[str, Any]]) -> str:
+    """Of one capture, or of the means, in one variant."""
+    columns = used_columns(records)
+    head = "".join(f'<th scope="col" title="{escape(c.explanation)}">{escape(c.heading)}</th>' for c in columns)
+    best = {column.key: _best(column, records) for column in columns}
+    lines = []
+    for record in records:
+        if "reason" in record:
+            cells = f'<td class="reason" colspan="{max(len(columns), 1)}">{escape(record["reason"])}</td>'
+        else:
+            cells = "".join(
+                f"<td{' class=best' if best[c.key] is record else ''}>{escape(cell(c, record))}</td>" for c in columns
+            )
+        lines.append(f'<tr><th scope="row">{escape(record["title"])}</th>{cells}</tr>')
+    return (
+        f'<h3>{escape(records[0]["variant"])}</h3><div class="wide"><table><tr><th scope="col">mode</th>{head}</tr>'
+        f"{''.join(lines)}</table></div>"
+    )
+
+
+def _best(column: Column, records: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    """The record with the best value, among those that do not see the truth; None where no value is better."""
+    rivals = [r for r in records if column.key in r and not r.get("uses_sharp")]
+    if column.badness is None or len(rivals) < 2:
+        return None
+    badness = column.badness
+    return min(rivals, key=lambda record: badness(record[column.key]))
+
+
+def _strip(strip: Strip) -> str:
+    where = "held-out view" if strip.held_out else "training view"
+    figures = []
+    for tile in strip.tiles:
+        if tile.pixels is None:
+            content = '<div class="none">none of this view</div>'
+        else:
+            alt = escape(f"{tile.caption}, {strip.view}")
+            content = f'<img alt="{alt}" src="{_embedded(tile.pixels)}">'
+        figures.append(f"<figure>{content}<figcaption>{escape(tile.caption)}</figcaption></figure>")
+    return f'<p>{where} {escape(strip.view)}</p><div class="wide strip">{"".join(figures)}</div>'
+
+
+def _embedded(pixels: Picture) -> str:
+    """The picture as a data URI, pixel for pixel: the browser enlarges it."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
