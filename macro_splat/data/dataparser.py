@@ -26,6 +26,8 @@ from macro_splat.data.split import group_by_pose, split_frames
 from macro_splat.errors import MacroSplatError
 
 Orientation: TypeAlias = Literal["pca", "up", "vertical", "none"]
+MIN_POINTS = 10
+"""A smaller cloud is taken for none."""
 
 
 @dataclass
@@ -110,7 +112,8 @@ class MacroRigDataParser(DataParser):
             "sharp_filenames": [frame.sharp for frame in frames],
             "depth_filenames": [frame.depth for frame in frames],
         }
-        if self.config.load_3D_points and capture.points is not None:
+        measured = self.config.load_3D_points and capture.points is not None and len(capture.points.xyz) >= MIN_POINTS
+        if measured and capture.points is not None:
             xyz = (capture.points.xyz @ transform[:, :3].T + transform[:, 3]) * scale
             metadata["points3D_xyz"] = torch.from_numpy(xyz).float()
             metadata["points3D_rgb"] = torch.from_numpy(capture.points.rgb)
@@ -118,7 +121,7 @@ class MacroRigDataParser(DataParser):
             xyz = _random_points(frames, poses[indices], lens)
             metadata["points3D_xyz"] = xyz
             metadata["points3D_rgb"] = torch.full(xyz.shape, 128, dtype=torch.uint8)
-        metadata["points3D_measured"] = capture.points is not None and self.config.load_3D_points
+        metadata["points3D_measured"] = measured
         original, original_scale = _include_applied(capture, transform, scale)
         box = self.config.scene_scale * torch.tensor([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]])
         return DataparserOutputs(

@@ -37,7 +37,8 @@ def points_in_view(
     *,
     seed: int = 0,
 ) -> NDArray[np.float32]:
-    """Random points, uniform in the ball around what the cameras look at, as far as half of the cameras see them.
+    """Random points, uniform in the ball around what the cameras look at, as far as half of the cameras see them,
+    or as many as do.
 
     Args:
         poses: [N, 3, 4] camera-to-world, the camera looking along −z, y up.
@@ -61,4 +62,5 @@ def points_in_view(
         depth = np.where(z < 0, -z, np.inf)
         column, row = fl_x * x / depth + cx, cy - fl_y * y / depth
         seen += (z < 0) & (column > 0) & (column < width) & (row > 0) & (row < height)
-    return points[seen >= SEEN_BY * len(poses)][:COUNT].astype(np.float32)
+    enough = min(SEEN_BY * len(poses), seen.max())  # cameras side by side may have little in common
+    return points[seen >= enough][:COUNT].astype(np.float32)

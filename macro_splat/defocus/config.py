@@ -21,3 +21,7 @@ class DefocusConfig:
     """Weight of the prior that the same lens at the same aperture took all photographs."""
     silhouette_weight: float = 0.1
     """Weight of the opacity where the photographs show nothing but a plain background."""
+    blurred_weight: float = 1.0
+    """image: weight in the loss of a pixel that is far out of focus, against 1 for one in focus."""
+    crisp_weight: float = 0.0
+    """image: weight of half-transparency in the sharp picture, which real surfaces do not have."""

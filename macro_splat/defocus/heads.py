@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 from macro_splat.defocus.config import DefocusConfig
 from macro_splat.defocus.image_blur import defocus_picture
 from macro_splat.defocus.lens import LensBank
+
+CLARITY_SIGMA_PX = 0.7
+"""Blur sigma τ at which the clarity has fallen to 61 %: such a blur takes the finest detail that pixels can hold."""
 
 
 class Head(nn.Module):
@@ -50,6 +54,10 @@ class Head(nn.Module):
             alpha: [H, W, 1] opacity. depth: [H, W, 1] expected depth if `needs_depth`.
         """
         return picture
+
+    def clarity(self, view: int, depth: Tensor | None, focal_px: Tensor) -> Tensor | None:
+        """How much of the detail the lens let through at every pixel, 0..1, shape of the depth; None if unknown."""
+        return None
 
     def losses(self) -> dict[str, Tensor]:
         """Weighted terms of the training loss."""
@@ -101,6 +109,13 @@ class ImageHead(LensHead):
         assert depth is not None
         radius = self.lens.blur_radius(view, depth, focal_px)
         return defocus_picture(picture, radius, alpha, linear_light=self.config.linear_light)
+
+    @torch.no_grad()
+    def clarity(self, view: int, depth: Tensor | None, focal_px: Tensor) -> Tensor | None:
+        """exp(−σ²/2τ²)"""
+        assert depth is not None
+        sigma = 0.5 * self.lens.blur_radius(view, depth, focal_px)
+        return torch.exp(-0.5 * (sigma / CLARITY_SIGMA_PX) ** 2)
 
 
 def make_head(config: DefocusConfig, num_views: int, stacks: Tensor | None = None) -> Head:

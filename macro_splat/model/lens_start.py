@@ -11,6 +11,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from macro_splat.compat.viewmat import get_viewmat
+from macro_splat.data.random_points import centre_of_attention
 from macro_splat.defocus.estimate import LensEstimate, estimate_lens
 from macro_splat.defocus.lens import LensBank
 from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
@@ -19,7 +20,9 @@ FALLBACK_SIGMA_PX = 1.0
 """Median blur to start from where nothing at all tells how strong the lens is."""
 
 
-def start_lens(lens: LensBank, photographs: list[np.ndarray], cameras: Cameras, points: Tensor | None) -> str:
+def start_lens(
+    lens: LensBank, photographs: list[np.ndarray], cameras: Cameras, points: Tensor | None, measured: bool = True
+) -> str:
     """Set the start of every view's lens, in model units.
 
     Focus distances and pupils of the capture are taken where given (in the cameras' metadata `focus_distance` and
@@ -30,7 +33,8 @@ def start_lens(lens: LensBank, photographs: list[np.ndarray], cameras: Cameras, 
         lens: receives the values.
         photographs: of the V training views, [H, W, 3], uint8 or float in 0..1.
         cameras: the V training cameras.
-        points: [P, 3] sparse points in model units, or None.
+        points: [P, 3] points of the scene in model units, or None.
+        measured: whether they lie on its surfaces; otherwise they only tell where it is.
 
     Returns:
         A sentence about where the values came from.
@@ -41,7 +45,7 @@ def start_lens(lens: LensBank, photographs: list[np.ndarray], cameras: Cameras, 
         lens.set_start(given_focus, given_aperture, focal_px)
         return "focus distances and aperture as the capture gives them"
 
-    estimate = None if points is None else _estimate(photographs, cameras, points)
+    estimate = None if points is None or not measured else _estimate(photographs, cameras, points)
     distance = _scene_distance(cameras, points)
     if estimate is None:
         focus = distance
@@ -53,8 +57,15 @@ def start_lens(lens: LensBank, photographs: list[np.ndarray], cameras: Cameras, 
         unsure = torch.from_numpy(estimate.focus_uncertainty).float() / focus
         source = f"estimated from the photographs, focus to about {100 * float(unsure.median()):.1f} % of its distance"
     aperture = strength / (2.0 * SIGMA_PER_DIAMETER * focal_px)
-    if not given_aperture.isnan().all():
-        source += "; the rest as the capture gives it"
+    given = [
+        name
+        for name, values in (("focus", given_focus), ("aperture", given_aperture))
+        if not bool(values.isnan().any())
+    ]
+    if given:
+        source = f"{given[0]} as the capture gives it, the rest {source}"
+    elif not (given_focus.isnan().all() and given_aperture.isnan().all()):
+        source += ", except where the capture gives it"
     lens.set_start(
         torch.where(given_focus.isnan(), focus, given_focus),
         torch.where(given_aperture.isnan(), aperture, given_aperture),
@@ -91,14 +102,12 @@ def _estimate(photographs: list[np.ndarray], cameras: Cameras, points: Tensor) -
 
 def _scene_distance(cameras: Cameras, points: Tensor | None) -> Tensor:
     """[V] depth of the middle of the scene: the median point, or where the cameras' axes come closest to meeting."""
-    viewmats = get_viewmat(cameras.camera_to_worlds.cpu())
+    poses = cameras.camera_to_worlds.cpu()
+    viewmats = get_viewmat(poses)
     if points is not None and len(points) > 0:
         centre = points.cpu().median(dim=0).values
     else:
-        axes = viewmats[:, 2, :3]
-        origins = cameras.camera_to_worlds.cpu()[:, :, 3]
-        across = torch.eye(3) - axes[:, :, None] * axes[:, None, :]
-        centre = torch.linalg.lstsq(across.sum(0), (across @ origins[:, :, None]).sum(0)).solution[:, 0]
+        centre = torch.from_numpy(centre_of_attention(poses.double().numpy(), 1.0)).float()
     depth = viewmats[:, 2, :3] @ centre + viewmats[:, 2, 3]
     return depth.clamp(min=0.05 * float(depth.abs().max()))
 

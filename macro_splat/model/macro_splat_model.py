@@ -18,6 +18,7 @@ from macro_splat.compat.viewmat import get_viewmat
 from macro_splat.defocus.config import DefocusConfig
 from macro_splat.defocus.heads import Head, make_head
 from macro_splat.defocus.lens import LensBank
+from macro_splat.errors import MacroSplatError
 from macro_splat.image import ssim
 from macro_splat.model.background import empty_pixels, plain_background
 from macro_splat.model.lens_start import report_lens, start_lens
@@ -25,6 +26,8 @@ from macro_splat.model.schedule import Schedule
 from macro_splat.model.seeds import densify_seeds
 from macro_splat.rasterizer import rasterization
 
+ALL_DONE = 30_000
+"""A step at which every schedule has come to its end, for models that are only looked at."""
 NEAR_PLANE = 0.01
 """In the model's units, as splatfacto has it; nerfstudio's cameras are scaled to lie within about 1."""
 
@@ -73,16 +76,30 @@ class MacroSplatModel(SplatfactoModel):
     head: Head
 
     def populate_modules(self) -> None:
-        """Build the Gaussians, the lens and the metrics; every parameter exists from here on."""
+        """Build the Gaussians, the lens and the metrics; every parameter exists from here on.
+
+        Raises:
+            MacroSplatError: an option of splatfacto's is asked for that this model does not have.
+        """
+        for option in ("use_bilateral_grid", "color_corrected_metrics"):
+            if getattr(self.config, option):
+                flag = option.replace("_", "-")
+                raise MacroSplatError(
+                    f"--pipeline.model.{flag} True: macro-splat has no such thing; leave it out"
+                )
         points, colors = self._seeds()
         # Without colours the parent takes its only branch that does not call .cuda(); they are set below.
         self.seed_points = None if points is None else (points, torch.zeros(0, 3))
-        chosen, self.config.background_color = self.config.background_color, "black"
+        chosen = self.config.background_color
+        if chosen == "auto":  # unknown to the parent
+            self.config.background_color = "black"
         with optional_lpips():
-            super().populate_modules()  # knows no "auto"
+            super().populate_modules()
         self.config.background_color = chosen
         if colors is not None:
-            self.gauss_params["features_dc"] = Parameter(RGB2SH(colors / 255.0))
+            colors = colors / 255.0
+            start = RGB2SH(colors) if self.config.sh_degree > 0 else torch.logit(colors, eps=1e-3)
+            self.gauss_params["features_dc"] = Parameter(start)
             self.gauss_params["features_rest"] = Parameter(torch.zeros_like(self.features_rest))
         self.head = make_head(self.config.defocus, self.num_train_data, self._stack_groups())
         self.register_buffer("background", torch.zeros(3))
@@ -111,6 +128,7 @@ class MacroSplatModel(SplatfactoModel):
         The parent makes new ones, which the optimizers, built before, do not know: a resumed training would stand
         still.
         """
+        self.step = ALL_DONE  # as the parent has it; a resumed training counts on from where it was
         for name, parameter in self.gauss_params.items():
             parameter.data = torch.zeros_like(state[f"gauss_params.{name}"], device=self.device)
         return super(SplatfactoModel, self).load_state_dict(state, **kwargs)
@@ -132,7 +150,7 @@ class MacroSplatModel(SplatfactoModel):
             refine_scale2d_stop_iter=max(config.stop_screen_size_at, 0),
             refine_start_iter=schedule.refine_start if config.warmup_length < 0 else config.warmup_length,
             refine_stop_iter=schedule.refine_stop if config.stop_split_at < 0 else config.stop_split_at,
-            reset_every=never if config.reset_alpha_every < 0 else config.reset_alpha_every * config.refine_every,
+            reset_every=never if config.reset_alpha_every <= 0 else config.reset_alpha_every * config.refine_every,
             refine_every=config.refine_every,
             pause_refine_after_reset=self.num_train_data + config.refine_every,
             absgrad=config.use_absgrad,
@@ -167,8 +185,8 @@ class MacroSplatModel(SplatfactoModel):
                 self.background.copy_(torch.from_numpy(plain_background(photographs)))
             if self.lens is not None:
                 metadata = datamanager.train_dataset.metadata
-                points = metadata.get("points3D_xyz") if metadata.get("points3D_measured", True) else None
-                source = start_lens(self.lens, photographs, datamanager.train_dataset.cameras, points)
+                points, measured = metadata.get("points3D_xyz"), metadata.get("points3D_measured", True)
+                source = start_lens(self.lens, photographs, datamanager.train_dataset.cameras, points, measured)
                 report_lens(self.lens, source)
         if self.head.uses_silhouette and self.config.background_color == "auto":
             for batch, photograph in zip(datamanager.cached_train, photographs, strict=True):
@@ -205,7 +223,7 @@ class MacroSplatModel(SplatfactoModel):
 
         gaussians = self._visible_gaussians()
         if gaussians is None:
-            return self.get_empty_outputs(width, height, self.background_color.to(self.device))  # type: ignore
+            return self.get_empty_outputs(width, height, self._get_background_color().to(self.device))  # type: ignore
         view = self._training_view(camera) if self.training else None
         if view is not None:
             gaussians = self.head.blur_gaussians(view, gaussians, viewmats[0], K[0, 0, 0])
@@ -229,9 +247,10 @@ class MacroSplatModel(SplatfactoModel):
             )
         background = self._get_background_color()
         rgb = render[0, ..., :3] + (1 - alpha[0]) * background
+        depth = render[0, ..., 3:4] if blur_needs_depth else None
         if view is not None:
-            depth = render[0, ..., 3:4] if blur_needs_depth else None
             rgb = self.head.blur_picture(view, rgb, alpha[0], depth, K[0, 0, 0])
+        clarity = self.head.clarity(view, depth, K[0, 0, 0]) if view is not None else None
         rgb = rgb.clamp(0.0, 1.0)
         depth_image = None
         if with_depth:
@@ -239,7 +258,10 @@ class MacroSplatModel(SplatfactoModel):
             depth_image = torch.where(alpha[0] > 0, depth_image, depth_image.detach().max())
         if not self.training:
             background = background.expand(height, width, 3)
-        return {"rgb": rgb, "depth": depth_image, "accumulation": alpha[0], "background": background}
+        outputs = {"rgb": rgb, "depth": depth_image, "accumulation": alpha[0], "background": background}
+        if clarity is not None:
+            outputs["clarity"] = clarity
+        return outputs
 
     def _visible_gaussians(self) -> dict[str, Any] | None:
         """The Gaussians as the rasterizer takes them, within the viewer's crop box; None if that is empty."""
@@ -288,16 +310,31 @@ class MacroSplatModel(SplatfactoModel):
         if "mask" in batch:
             mask = self._downscale_if_required(batch["mask"]).to(self.device)
             photograph, picture = photograph * mask, picture * mask
-        l1 = (photograph - picture).abs().mean()
-        weight = self.config.ssim_lambda
-        losses = {"main_loss": (1 - weight) * l1 + weight * (1 - ssim(picture, photograph))}
+        share, defocus = self.config.ssim_lambda, self.config.defocus
+        if "clarity" in outputs and defocus.blurred_weight < 1.0:
+            weight = defocus.blurred_weight + (1 - defocus.blurred_weight) * outputs["clarity"]
+            l1 = ((photograph - picture).abs() * weight).mean()
+            structure = (1 - ssim(picture, photograph, weight)) * weight.mean()
+        else:
+            l1, structure = (photograph - picture).abs().mean(), 1 - ssim(picture, photograph)
+        losses = {"main_loss": (1 - share) * l1 + share * structure}
+        if self.config.use_scale_regularization and self.step % 10 == 0:
+            losses["scale_reg"] = 0.1 * self._needles()
         if self.training:
+            if defocus.crisp_weight > 0 and self.head.needs_depth:
+                alpha = outputs["accumulation"]
+                losses["crisp"] = defocus.crisp_weight * (alpha * (1 - alpha)).mean()
             losses |= self.head.losses()
             if empty is not None:
                 alpha = outputs["accumulation"] * empty
                 losses["silhouette"] = self.config.defocus.silhouette_weight * alpha.mean()
             self.camera_optimizer.get_loss_dict(losses)
         return losses
+
+    def _needles(self) -> Tensor:
+        """How far, on average, the longest axis of a Gaussian is over `max_gauss_ratio` times its shortest."""
+        log_ratio = self.scales.amax(dim=-1) - self.scales.amin(dim=-1)
+        return (log_ratio.exp() - self.config.max_gauss_ratio).clamp(min=0.0).mean()
 
     def get_metrics_dict(self, outputs, batch) -> dict[str, Tensor]:
         """PSNR against the photograph and the number of Gaussians."""

@@ -21,11 +21,14 @@ def densify_seeds(
     Args:
         points: [P, 3] positions.
         colors: [P, 3] of the same points, any range.
-        target: number of points wanted; where there are as many already, all are returned unchanged.
+        target: number of points wanted; where there are as many already, none are added.
 
     Returns:
-        Positions and colours, the given points first.
+        Positions and colours, the given points first, each once.
     """
+    points, first_of_each = np.unique(points, axis=0, return_index=True)  # a double has no size to start with
+    order = np.argsort(first_of_each)
+    points, colors = points[order], colors[first_of_each[order]]
     generator = np.random.default_rng(seed)
     missing = target - len(points)
     if missing <= 0 or len(points) <= NEIGHBOURS:

@@ -183,3 +183,31 @@ def test_the_report_is_one_sentence_with_its_figures(tmp_path: Path, capsys: pyt
     assert start.source in text
     assert f"{float(start.lens.focus_distance().min()):.4g}" in text
     assert f"{float(start.lens.aperture_radius().median()):.3g}" in text
+
+
+def test_cameras_side_by_side_without_points_or_optics(tmp_path: Path) -> None:
+    def line_up(transforms: dict) -> None:
+        first = np.array(transforms["frames"][0]["transform_matrix"])
+        for i, frame in enumerate(transforms["frames"]):
+            pose = first.copy()
+            pose[:3, 3] += i * pose[:3, 0]
+            frame["transform_matrix"] = pose.tolist()
+
+    folder = edit_transforms(capture(tmp_path, optics=False, points=None), line_up)
+    start = Started(folder)
+    assert start.points is not None
+    assert len(start.points) > 100
+    assert torch.isfinite(start.focus_mm).all()
+    bare = Started(folder, without_points=True)
+    assert (bare.focus_mm > 0).all()
+
+
+@pytest.mark.parametrize(("kept", "said"), [("focus_distance", "focus as the"), ("aperture_radius", "aperture as the")])
+def test_the_source_says_what_was_given(tmp_path: Path, kept: str, said: str) -> None:
+    def leave_one(transforms: dict) -> None:
+        for frame in transforms["frames"]:
+            for key in {"focus_distance", "aperture_radius"} - {kept}:
+                frame.pop(key, None)
+            frame.pop("f_number", None)
+
+    assert said in Started(edit_transforms(capture(tmp_path), leave_one)).source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.models.splatfacto import SplatfactoModel
 
+from macro_splat.errors import MacroSplatError
 from macro_splat.method import macro_splat
 from macro_splat.rasterizer import rasterization
 from macro_splat.training.trainer import MacroSplatTrainer
@@ -278,3 +280,35 @@ def test_attributes_that_a_ply_is_made_of_render_the_same(build: Build) -> None:
     expected = render_sharp(model, camera)["rgb"]
     seen = (picture[0] + (1 - alpha[0]) * model.background).clamp(0, 1)
     torch.testing.assert_close(seen, expected, rtol=0, atol=1e-4)
+
+
+def test_colours_of_the_start_without_harmonics(build: Build) -> None:
+    model = build(sh_degree=0).pipeline.model
+    with_harmonics = build(sh_degree=1).pipeline.model
+    expected = with_harmonics.features_dc * C0 + 0.5
+    torch.testing.assert_close(torch.sigmoid(model.features_dc), expected.clamp(1e-3, 1 - 1e-3), atol=1e-5, rtol=0)
+
+
+def test_a_loaded_model_has_all_its_harmonics(build: Build) -> None:
+    model = build(sh_degree_interval=1000).pipeline.model
+    model.load_state_dict(model.state_dict())
+    assert model._sh_degree_now() == model.config.sh_degree
+
+
+@pytest.mark.parametrize("option", ["use_bilateral_grid", "color_corrected_metrics"])
+def test_options_that_are_not_there(build: Build, option: str) -> None:
+    with pytest.raises(MacroSplatError, match=option.replace("_", "-")):
+        build(**{option: True})
+
+
+def test_needles_are_punished(build: Build) -> None:
+    trainer = build(use_scale_regularization=True, max_gauss_ratio=10.0)
+    model = begin(trainer)
+    camera, batch = training_view(trainer, 0)
+    with torch.no_grad():
+        model.scales.zero_()
+    assert model.get_loss_dict(model.get_outputs(camera), batch)["scale_reg"] == 0
+    with torch.no_grad():
+        model.scales[::2, 0] = math.log(20.0)
+    loss = model.get_loss_dict(model.get_outputs(camera), batch)["scale_reg"]
+    assert float(loss) == pytest.approx(0.1 * (20.0 - 10.0) / 2, rel=1e-4)

@@ -109,8 +109,9 @@ def test_one_more_than_the_neighbours_is_enough() -> None:
 
 def test_points_all_in_one_place() -> None:
     points = np.full((20, 3), 3.0, np.float32)
-    more, _ = densify_seeds(points, colors_of(points), 100)
-    np.testing.assert_array_equal(more, points)
+    more, colors = densify_seeds(points, colors_of(points), 100)
+    np.testing.assert_array_equal(more, points[:1])
+    np.testing.assert_array_equal(colors, colors_of(points)[:1])
 
 
 def test_doubled_points_do_no_harm() -> None:
