@@ -51,6 +51,7 @@ macro_splat = MethodSpecification(
             "camera_opt": _adam(1e-4, 1e-6),
             "lens_focus": _adam(0.02, 0.002),
             "lens_aperture": _adam(0.005, 0.0005),
+            "blur_net": _adam(1e-3, 1e-4),
         },
         viewer=ViewerConfig(
             num_rays_per_chunk=1 << 15,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from macro_splat.errors import MacroSplatError
+from macro_splat.rivals import pixel_kernel, stack_fusion
 
 MODE_KEY = "pipeline.model.defocus.mode"
 
@@ -20,7 +21,7 @@ class Mode:
     title: str
     """For tables and captions."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted path into the trainer's config -> value."""
+    """Dotted path into the trainer's config -> value, or a function of the number of iterations that gives it."""
     uses_lens: bool = True
     """Whether it looks at the capture's optics; if not, variants that differ in these alone share one run."""
     uses_sharp: bool = False
@@ -29,6 +30,10 @@ class Mode:
     """Makes sense for focus stacks only."""
     prepare: Callable[[Path, Path], None] | None = None
     """Makes another capture of the one in the first folder, in the second one; training reads that."""
+
+    def overrides_for(self, iterations: int) -> dict[str, Any]:
+        """The overrides as values."""
+        return {path: value(iterations) if callable(value) else value for path, value in self.overrides.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +53,26 @@ MODES = (
     Mode("off", "plain splats", {MODE_KEY: "off"}, uses_lens=False),
     Mode("splat", "ours, splat", {MODE_KEY: "splat"}),
     Mode("image", "ours, image", {MODE_KEY: "image"}),
+    Mode(
+        "pixel-kernel",
+        "kernels per pixel (BAGS)",
+        {
+            MODE_KEY: "pixel-kernel",
+            "pipeline.model.num_downscales": len(pixel_kernel.STAGES) - 1,
+            "pipeline.model.resolution_schedule": lambda iterations: max(1, int(pixel_kernel.STAGE_SHARE * iterations)),
+        },
+        uses_lens=False,
+    ),
+    Mode("covariance", "widened Gaussians (Deblurring-3DGS)", {MODE_KEY: "covariance"}, uses_lens=False),
+    Mode("coc", "Gaussian CoC per pixel (DoF-Gaussian)", {MODE_KEY: "coc"}),
+    Mode(
+        "fuse",
+        "stacks fused, then plain splats",
+        {MODE_KEY: "off"},
+        uses_lens=False,
+        needs_stacks=True,
+        prepare=stack_fusion.fuse_capture,
+    ),
     Mode(
         "oracle",
         "plain splats on sharp photographs",

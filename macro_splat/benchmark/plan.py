@@ -144,7 +144,7 @@ def _spec(
         reference=str(folder / REFERENCE_FILE),
         mode=mode.name,
         variant="given" if variant.lens_only and not mode.uses_lens else variant.name,
-        overrides={**told, **mode.overrides},
+        overrides={**told, **mode.overrides_for(iterations)},
         iterations=iterations,
         seed=seed,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Mode = Literal["off", "splat", "image"]
+Mode = Literal["off", "splat", "image", "pixel-kernel", "covariance", "coc"]
 
 
 @dataclass
@@ -14,7 +14,8 @@ class DefocusConfig:
 
     mode: Mode = "splat"
     """image: every pixel of the rendered picture gathers its circle of confusion. splat: every Gaussian is widened by
-    the circle of confusion at its depth. off: plain splats, which learn the blur into the model."""
+    the circle of confusion at its depth. off: plain splats, which learn the blur into the model. The others are known
+    methods to compare with, see macro_splat/rivals/."""
     linear_light: bool = True
     """image: add up light as a sensor does, not the values of the sRGB curve."""
     residual_weight: float = 0.1

@@ -63,6 +63,9 @@ class Head(nn.Module):
         """Weighted terms of the training loss."""
         return {}
 
+    def set_progress(self, fraction: float) -> None:
+        """Called before each training step with the share of the training that is done, 0..1."""
+
 
 class LensHead(Head):
     """Heads whose blur follows the thin-lens law."""
@@ -126,10 +129,14 @@ def make_head(config: DefocusConfig, num_views: int, stacks: Tensor | None = Non
         num_views: of the training.
         stacks: [V] equal for views that share an aperture.
     """
-    heads: dict[str, type[LensHead]] = {"splat": SplatHead, "image": ImageHead}
     if config.mode == "off":
         return Head()
-    return heads[config.mode](config, num_views, stacks)
+    heads: dict[str, type[LensHead]] = {"splat": SplatHead, "image": ImageHead}
+    if config.mode in heads:
+        return heads[config.mode](config, num_views, stacks)
+    from macro_splat.rivals import make_rival  # imports this module
+
+    return make_rival(config, num_views, stacks)
 
 
 __all__ = ["Head", "ImageHead", "LensHead", "SplatHead", "make_head"]

@@ -173,6 +173,8 @@ class MacroSplatModel(SplatfactoModel):
                 assert pipeline is not None
                 self._look_at_photographs(pipeline.datamanager, resumed=step > 0)
                 looked = True
+            if self.schedule is not None:
+                self.head.set_progress(step / self.schedule.iterations)
 
         first = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], look_at_photographs)
         return [first, *super().get_training_callbacks(training_callback_attributes)]

@@ -1,0 +1,50 @@
+"""The nearest known pixel against scipy's exact distances."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from macro_splat.image.nearest import _jump_flood, carry_to_nearest
+
+
+def blobs(seed: int, share: float, shape: tuple[int, int] = (61, 83)) -> np.ndarray:
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), 2.0 if share > 0.01 else 0.0)
+    return noise > np.quantile(noise, 1 - share)
+
+
+@pytest.mark.parametrize("share", [0.0005, 0.05, 0.4, 0.95])
+def test_distances(share: float) -> None:
+    known = blobs(0, share)
+    values = torch.rand(known.shape)
+    carried, distance = carry_to_nearest(values, torch.from_numpy(known))
+    exact = ndimage.distance_transform_edt(~known)
+    assert np.abs(distance.numpy() - exact).max() < 0.3
+    assert (np.abs(distance.numpy() - exact) < 1e-5).mean() > 0.995
+    assert torch.equal(carried[torch.from_numpy(known)], values[torch.from_numpy(known)])
+    # What was carried comes from a known pixel.
+    assert np.isin(carried.numpy(), values.numpy()[known]).all()
+
+
+@pytest.mark.parametrize("share", [0.0005, 0.05, 0.4])
+def test_jump_flooding(share: float) -> None:
+    known = blobs(1, share)
+    source = _jump_flood(torch.from_numpy(known)).numpy()
+    assert known.reshape(-1)[source].all()
+    rows, columns = np.indices(known.shape)
+    distance = np.hypot(source // known.shape[1] - rows, source % known.shape[1] - columns)
+    exact = ndimage.distance_transform_edt(~known)
+    assert np.abs(distance - exact).max() < 0.5
+    assert (np.abs(distance - exact) < 1e-5).mean() > 0.99
+
+
+def test_nothing_known() -> None:
+    values, distance = carry_to_nearest(torch.ones(4, 5), torch.zeros(4, 5, dtype=torch.bool))
+    assert (values == 0).all()
+    assert torch.isinf(distance).all()
+
+
+def test_everything_known() -> None:
+    values, distance = carry_to_nearest(torch.rand(4, 5), torch.ones(4, 5, dtype=torch.bool))
+    assert (distance == 0).all()
+    assert ((values >= 0) & (values < 1)).all()
