@@ -12,7 +12,7 @@ from macro_splat.errors import MacroSplatError
 
 def benchmark(
     captures: Annotated[tuple[Path, ...], tyro.conf.Positional],
-    modes: tuple[str, ...] = ("off", "splat", "image", "oracle"),
+    modes: tuple[str, ...] = ("off", "splat", "image", "pixel-kernel", "covariance", "coc", "fuse", "oracle"),
     variants: tuple[str, ...] = ("given",),
     iterations: int = 3000,
     output: Path = Path("benchmark"),
@@ -26,7 +26,9 @@ def benchmark(
 
     Args:
         captures: folders with a transforms.json.
-        modes: off = plain splats; splat, image = ours; oracle = plain splats on the all-in-focus photographs.
+        modes: off = plain splats; splat, image = ours; pixel-kernel = a free kernel per pixel (BAGS); covariance =
+            Gaussians widened by a network (Deblurring-3DGS); coc = a Gaussian circle of confusion per pixel
+            (DoF-Gaussian); fuse = focus stacks fused first; oracle = plain splats on the all-in-focus photographs.
         variants: given = the lens as the capture gives it; unknown = nothing known of the lens; noisy = poses of
             transforms_noisy.json, refined.
         iterations: of each training.

@@ -41,7 +41,7 @@ class CovarianceHead(Head):
             nn.ReLU(),
             nn.Linear(WIDTH, 7),
         )
-        # δ = 1 changes nothing and is the edge of the clamp: start a little inside, where there is a gradient.
+        # δ = 1 changes nothing: start a little above.
         last = self.network[-1]
         assert isinstance(last, nn.Linear)
         nn.init.constant_(last.bias, 1.5)
@@ -60,5 +60,7 @@ class CovarianceHead(Head):
             quats.detach(),
             encode(centre, CAMERA_FREQUENCIES).expand(len(means), -1),
         ]
-        growth = (STRENGTH * self.network(torch.cat(inputs, dim=-1)) + 1.0 - STRENGTH).clamp(1.0, LARGEST)
+        wanted = STRENGTH * self.network(torch.cat(inputs, dim=-1)) + 1.0 - STRENGTH
+        # The gradient passes the clamp: a value that shot beyond an end would never come back.
+        growth = wanted + (wanted.clamp(1.0, LARGEST) - wanted).detach()
         return {**gaussians, "scales": scales * growth[:, :3], "quats": quats * growth[:, 3:]}

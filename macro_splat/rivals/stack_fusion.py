@@ -25,11 +25,11 @@ from macro_splat.errors import MacroSplatError
 Picture = NDArray[Any]
 """[H, W] or [H, W, C] float32"""
 
-ENERGY_SIGMA_PX = 4.0
+ENERGY_SIGMA_PX = 3.0
 """Width of the Gaussian that gathers the energy around a pixel."""
 NOISE_SIGMA_PX = 1.0
 """Width of the smoothing before the Laplacian, which would answer to sensor noise."""
-LEVELS = 5
+LEVELS = 3
 FORGOTTEN = ("sharp_file_path", "depth_file_path", "stack_id", "stack_index")
 """Keys of a slice that the fused picture has no need of."""
 UNKNOWN = ("focus_distance", "aperture_radius", "f_number", "stack_motion")
