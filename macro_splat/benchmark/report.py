@@ -34,7 +34,7 @@ def run_and_report(
     """Do all runs, write `index.html`, `results.json` and `table.txt`, print the tables.
 
     Returns:
-        The exit code: 1 if a run failed.
+        The exit code: 1 if a run failed, 130 after Ctrl-C.
 
     Raises:
         MacroSplatError: bad input, or the output folder cannot be used.
@@ -46,7 +46,11 @@ def run_and_report(
     console = Console()
     if not console.is_terminal:
         console.width = TABLE_WIDTH
-    rows = _run_with_progress(entries, output, resume, console)
+    try:
+        rows = _run_with_progress(entries, output, resume, console)
+    except KeyboardInterrupt:
+        console.print("Interrupted. The same command goes on with the run that was interrupted.", style="bold yellow")
+        return 130
     records = derive(rows)
     write_files(records, output)
     print_tables(records, console)

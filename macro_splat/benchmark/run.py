@@ -29,6 +29,7 @@ def train_and_judge(spec: RunSpec, folder: Path, key: str) -> dict[str, Any]:
     from macro_splat.benchmark.judge import Judge
     from macro_splat.benchmark.source import source_digest
 
+    source = source_digest()  # now: it may be edited while the training runs
     config = spec.config()
     config.output_dir, config.experiment_name, config.timestamp = folder, "model", "run"
     random.seed(spec.seed)
@@ -51,7 +52,7 @@ def train_and_judge(spec: RunSpec, folder: Path, key: str) -> dict[str, Any]:
     judge = Judge(trainer.pipeline, Path(spec.reference))
     result = {
         "key": key,
-        "source": source_digest(),
+        "source": source,
         "mode": spec.mode,
         "variant": spec.variant,
         "iterations": spec.iterations,

@@ -210,9 +210,8 @@ def notes(records: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def text_table(title: str, records: Sequence[dict[str, Any]], width: int) -> Table:
-    """Of one capture, or of the means: the rows that have a result. ``width``: of the page, in characters."""
+    """Of one capture, or of the means: rows that have a result. ``width``: of the page, in characters."""
     table = Table(title=escape(title))
-    records = [record for record in records if "reason" not in record]
     columns = used_columns(records, essential=width < FULL_WIDTH)
     for heading in ("variant", "mode"):
         table.add_column(heading, no_wrap=True)

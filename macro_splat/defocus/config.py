@@ -12,7 +12,7 @@ Mode = Literal["off", "splat", "image", "pixel-kernel", "covariance", "coc"]
 class DefocusConfig:
     """How the blur of the lens is modelled."""
 
-    mode: Mode = "splat"
+    mode: Mode = "image"
     """image: every pixel of the rendered picture gathers its circle of confusion. splat: every Gaussian is widened by
     the circle of confusion at its depth. off: plain splats, which learn the blur into the model. The others are known
     methods to compare with, see macro_splat/rivals/."""
@@ -24,5 +24,5 @@ class DefocusConfig:
     """Weight of the opacity where the photographs show nothing but a plain background."""
     blurred_weight: float = 1.0
     """image: weight in the loss of a pixel that is far out of focus, against 1 for one in focus."""
-    crisp_weight: float = 0.0
+    crisp_weight: float = 0.3
     """image: weight of half-transparency in the sharp picture, which real surfaces do not have."""

@@ -26,6 +26,8 @@ class Head(nn.Module):
     """The lens of every training view, where the head has one."""
     needs_depth = False
     """Whether `blur_picture` wants the rendered depth."""
+    grow_gradient = 0.0008
+    """Gradient on screen above which a Gaussian is split: splatfacto's, for absolute gradients."""
     uses_silhouette = False
     """Whether photographs' plain background tells the training where nothing is, see `DefocusConfig`."""
 
@@ -93,6 +95,7 @@ class LensHead(Head):
 class SplatHead(LensHead):
     """Every Gaussian is widened by the circle of confusion at its depth."""
 
+    grow_gradient = 0.0002
     uses_silhouette = True
 
     def blur_gaussians(self, view: int, gaussians: dict[str, Any], viewmat: Tensor, focal_px: Tensor) -> dict[str, Any]:
@@ -105,13 +108,14 @@ class ImageHead(LensHead):
     """Every pixel of the picture gathers its circle of confusion."""
 
     needs_depth = True
+    grow_gradient = 0.0002
     uses_silhouette = True
 
     def blur_picture(self, view: int, picture: Tensor, alpha: Tensor, depth: Tensor | None, focal_px: Tensor) -> Tensor:
         """As `defocus_picture`."""
         assert depth is not None
-        radius = self.lens.blur_radius(view, depth, focal_px)
-        return defocus_picture(picture, radius, alpha, linear_light=self.config.linear_light)
+        circle = self.lens.signed_radius(view, depth, focal_px)
+        return defocus_picture(picture, circle, alpha, linear_light=self.config.linear_light)
 
     @torch.no_grad()
     def clarity(self, view: int, depth: Tensor | None, focal_px: Tensor) -> Tensor | None:

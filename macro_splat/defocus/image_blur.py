@@ -1,8 +1,23 @@
-"""Defocus as an operator on the rendered picture: every pixel gathers the light of its circle of confusion."""
+"""Defocus as an operator on the rendered picture: every pixel gathers the light of its circle of confusion.
+
+A pixel gathers over a disc of its own radius, which is right as long as depth changes smoothly. At the edge of a
+surface in front of another it is not: blur of what is in front spreads over what is sharp behind it, and what is sharp
+in front does not spread into the blur behind it. There the picture is taken for two layers, split half-way between
+the nearest and the farthest circle of confusion around. With m the share of the front layer in a pixel of colour P,
+and G the gathering with a layer's own radii, carried to where the other one covers it,
+
+    blurred = G_front(mP) + (1 − G_front(m)) · G_back((1−m)P) / G_back(1−m).
+
+The back layer is normalised by what is seen of it, so it goes on unchanged behind the front one, and where both are
+one surface after all the two parts add up to it again.
+"""
 
 from __future__ import annotations
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from macro_splat.image.disc_blur import disc_blur
@@ -11,24 +26,49 @@ from macro_splat.image.transfer import linear_to_srgb, srgb_to_linear
 
 COVERED = 0.5
 """Opacity from which a pixel's depth is its own; below it is mixed with what lies around."""
+EDGE_PX = 1.0
+"""Difference of the circle's signed radius around a pixel, from which it is taken for two layers."""
+SOFTNESS = 0.2
+"""Width of the transition between the layers, as a share of that difference."""
+CELL = 4
+"""Pixels along the squares in which the nearest and the farthest circle are looked for."""
 
 
-def defocus_picture(picture: Tensor, radius: Tensor, alpha: Tensor, *, linear_light: bool = True) -> Tensor:
+def defocus_picture(picture: Tensor, circle: Tensor, alpha: Tensor, *, linear_light: bool = True) -> Tensor:
     """Blur a sharp picture as a lens does.
 
     Args:
         picture: [H, W, 3] sRGB, composited with its background; values above 1 are highlights.
-        radius: [H, W, 1] radius of the circle of confusion at the rendered depth, pixels, ≥ 0.
+        circle: [H, W, 1] signed radius of the circle of confusion at the rendered depth, in pixels; it grows with the
+            depth (negative before the plane of focus).
         alpha: [H, W, 1] opacity of the render.
         linear_light: add up light; False adds up the sRGB values.
 
     Returns:
         [H, W, 3] sRGB.
     """
-    radius = extend_radius(radius, alpha)
-    if not linear_light:
-        return disc_blur(picture, radius)
-    return linear_to_srgb(disc_blur(srgb_to_linear(picture), radius))
+    light = srgb_to_linear(picture) if linear_light else picture
+    blurred = _defocus_light(light, circle[..., 0], alpha[..., 0].detach())
+    return linear_to_srgb(blurred) if linear_light else blurred
+
+
+def _defocus_light(light: Tensor, circle: Tensor, alpha: Tensor) -> Tensor:
+    covered = alpha >= COVERED
+    blurred = disc_blur(light, extend_radius(circle.abs(), alpha))
+    layers = front_layer(circle.detach(), covered)
+    if layers is None:
+        return blurred
+    front, at_edge = layers
+    in_front = front > 0.5
+    front_radius = _carried(circle, in_front) * at_edge
+    back_radius = _carried(circle, covered & ~in_front) * at_edge
+    share = front[..., None]
+    near = disc_blur(torch.cat([share * light, share], dim=-1), front_radius)
+    far = disc_blur(torch.cat([(1 - share) * light, 1 - share], dim=-1), back_radius)
+    # Behind a front layer that fills the whole disc there is nothing to see.
+    behind = far[..., :3] / far[..., 3:].clamp(min=1e-3)
+    layered = near[..., :3] + (1 - near[..., 3:]) * behind
+    return torch.where(at_edge[..., None], layered, blurred)
 
 
 def extend_radius(radius: Tensor, alpha: Tensor) -> Tensor:
@@ -38,15 +78,54 @@ def extend_radius(radius: Tensor, alpha: Tensor) -> Tensor:
     from there to here; otherwise it is 0. No gradient flows through what is carried.
 
     Args:
-        radius, alpha: [H, W, 1].
+        radius, alpha: [H, W].
 
     Returns:
-        [H, W, 1]
+        [H, W]
     """
     own = (alpha / COVERED).clamp(max=1.0).detach()
-    covered = own[..., 0] >= 1.0
+    covered = own >= 1.0
     if bool(covered.all()):
         return radius
-    nearest, distance = carry_to_nearest(radius[..., 0], covered)
-    carried = torch.where(distance <= nearest + 1.5, nearest, torch.zeros_like(nearest))[..., None]
+    nearest, distance = carry_to_nearest(radius, covered)
+    carried = torch.where(distance <= nearest + 1.5, nearest, torch.zeros_like(nearest))
     return own * radius + (1.0 - own) * carried
+
+
+def front_layer(circle: Tensor, covered: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The share of every pixel that belongs to the surface in front, and where there are two surfaces to tell apart.
+
+    Args:
+        circle: [H, W] signed radius of the circle of confusion. covered: [H, W] bool, where it means something.
+
+    Returns:
+        share [H, W] in 0..1 and edge [H, W] bool, or None if there is no such place.
+    """
+    if not bool(covered.any()):
+        return None
+    height, width = circle.shape
+    far = torch.finfo(circle.dtype).max
+    low = -F.max_pool2d(-torch.where(covered, circle, far)[None, None], CELL, ceil_mode=True)
+    high = F.max_pool2d(torch.where(covered, circle, -far)[None, None], CELL, ceil_mode=True)
+    # As far around as all but the largest discs reach.
+    reach = float(torch.quantile(circle[covered][::7].abs(), 0.98))
+    for _ in range(math.ceil(reach / CELL)):
+        low, high = -F.max_pool2d(-low, 3, stride=1, padding=1), F.max_pool2d(high, 3, stride=1, padding=1)
+    low, high = (F.interpolate(t, scale_factor=CELL)[0, 0, :height, :width] for t in (low, high))
+    edge = (high - low > EDGE_PX) & (low < far)
+    if not bool(edge.any()):
+        return None
+    gap = (high - low).clamp(min=EDGE_PX)
+    share = ((0.5 * (low + high) - circle) / (SOFTNESS * gap) + 0.5).clamp(0.0, 1.0)
+    return torch.where(edge & covered, share, torch.zeros_like(share)), edge
+
+
+def _carried(circle: Tensor, own: Tensor) -> Tensor:
+    """The radius of a layer: its own where it is, the nearest one's as far as that reaches elsewhere."""
+    radius = circle.abs()
+    nearest, distance = carry_to_nearest(radius, own)
+    reached = torch.where(distance <= nearest + 1.5, nearest, torch.zeros_like(nearest))
+    return torch.where(own, radius, reached)
+
+
+__all__ = ["defocus_picture", "extend_radius", "front_layer"]

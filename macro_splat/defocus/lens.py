@@ -90,15 +90,20 @@ class LensBank(nn.Module):
         sigma = strength * (self.inverse_focus_distance()[view] - inverse_depth)
         return torch.where(in_front, sigma * sigma, torch.zeros_like(sigma))
 
-    def blur_radius(self, view: int, depth: Tensor, focal_px: float | Tensor) -> Tensor:
+    def signed_radius(self, view: int, depth: Tensor, focal_px: float | Tensor) -> Tensor:
         """Radius of the circle of confusion, in px of an image with the focal length ``focal_px``, at ``depth``.
 
-        Differentiable in the depth and in the lens. Depths at or behind the camera give 0.
+        Negative before the plane of focus, positive behind it. Differentiable in the depth and in the lens. Depths at
+        or behind the camera give 0.
         """
         in_front = depth > 0
         inverse_depth = 1.0 / torch.where(in_front, depth, torch.ones_like(depth))
         radius = self.aperture_radius()[view] * focal_px * (self.inverse_focus_distance()[view] - inverse_depth)
-        return torch.where(in_front, radius.abs(), torch.zeros_like(radius))
+        return torch.where(in_front, radius, torch.zeros_like(radius))
+
+    def blur_radius(self, view: int, depth: Tensor, focal_px: float | Tensor) -> Tensor:
+        """The same without its sign."""
+        return self.signed_radius(view, depth, focal_px).abs()
 
     def residual_penalty(self) -> Tensor:
         """Mean square of the residuals of log pupil: the prior that one lens took all photographs."""

@@ -28,19 +28,18 @@ def carry_to_nearest(values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     if values.device.type == "cpu":
         from .nearest_kernels import nearest_known  # starts the compiler, so only where it is used
 
-        source = torch.from_numpy(nearest_known(known.contiguous().numpy()))
+        row, column = (torch.from_numpy(t) for t in nearest_known(known.contiguous().numpy()))
     else:
-        source = _jump_flood(known)
+        row, column = _jump_flood(known)
     height, width = known.shape
-    rows = torch.arange(height, device=values.device)[:, None]
-    columns = torch.arange(width, device=values.device)[None, :]
-    row, column = source.div(width, rounding_mode="floor"), source % width
+    rows = torch.arange(height, device=values.device, dtype=row.dtype)[:, None]
+    columns = torch.arange(width, device=values.device, dtype=row.dtype)[None, :]
     distance = torch.hypot((row - rows).to(values.dtype), (column - columns).to(values.dtype))
-    return values.reshape(-1)[source], distance
+    return values.reshape(-1)[row * width + column], distance
 
 
-def _jump_flood(known: Tensor) -> Tensor:
-    """Flat index [H, W] of the nearest known pixel, by comparing with ever closer neighbours."""
+def _jump_flood(known: Tensor) -> tuple[Tensor, Tensor]:
+    """Row and column [H, W] of the nearest known pixel, by comparing with ever closer neighbours."""
     height, width = known.shape
     rows = torch.arange(height, device=known.device)[:, None].expand(height, width)
     columns = torch.arange(width, device=known.device)[None, :].expand(height, width)
@@ -60,4 +59,4 @@ def _jump_flood(known: Tensor) -> Tensor:
                 closer = distance < best
                 best = torch.where(closer, distance, best)
                 row, column = torch.where(closer, r, row), torch.where(closer, c, column)
-    return row * width + column
+    return row, column

@@ -9,61 +9,56 @@ import numpy as np
 
 from macro_splat.simd import device, kernel, run, take
 
+_FAR = 1 << 14  # rows or columns off: farther than any image is wide
+
 
 def nearest_known(known):
-    """Flat index [H, W] int64 of the nearest pixel that is known; `known` [H, W] bool with at least one of them."""
-    height, width = known.shape
-    source = np.full((height, width), -1, dtype=np.int64)
-    run(_sweep, 1, known, source)
-    return source
+    """Row and column [H, W] int32 of the nearest pixel that is known; `known` [H, W] bool with at least one of them."""
+    row, column = np.empty(known.shape, dtype=np.int32), np.empty(known.shape, dtype=np.int32)
+    run(_sweep, 1, known, row, column)
+    return row, column
 
 
 @device
-def _offer(source, y, x, from_y, from_x, best):
-    """Take over a neighbour's source if it is closer than `best`; the square of the distance then."""
-    height, width = source.shape
-    if from_y < 0 or from_y >= height or from_x < 0 or from_x >= width:
-        return best
-    index = source[from_y, from_x]
-    if index < 0:
-        return best
-    row, column = index // width, index % width
-    distance = (row - y) * (row - y) + (column - x) * (column - x)
+def _offer(row, column, y, x, from_y, from_x, best):
+    """Take over a neighbour's pixel if it is closer than `best`; the square of the distance then."""
+    r, c = row[from_y, from_x], column[from_y, from_x]
+    distance = (r - y) * (r - y) + (c - x) * (c - x)
     if distance < best:
-        source[y, x] = index
+        row[y, x], column[y, x] = r, c
         return distance
     return best
 
 
-@device
-def _own(source, y, x):
-    index = source[y, x]
-    if index < 0:
-        return np.int64(1) << 60
-    row, column = index // source.shape[1], index % source.shape[1]
-    return (row - y) * (row - y) + (column - x) * (column - x)
-
-
 @kernel
-def _sweep(queue, known, source):
+def _sweep(queue, known, row, column):
     if take(queue) < 0:
         return
-    height, width = source.shape
+    height, width = known.shape
     for y in range(height):
         for x in range(width):
-            if known[y, x]:
-                source[y, x] = y * width + x
+            row[y, x] = y if known[y, x] else y - _FAR
+            column[y, x] = x
     for down in range(2):
         for k in range(height):
             y = k if down == 0 else height - 1 - k
             before = y - 1 if down == 0 else y + 1
-            for x in range(width):
-                if not known[y, x]:
-                    best = _own(source, y, x)
-                    best = _offer(source, y, x, y, x - 1, best)
-                    best = _offer(source, y, x, before, x - 1, best)
-                    best = _offer(source, y, x, before, x, best)
-                    best = _offer(source, y, x, before, x + 1, best)
-            for x in range(width - 1, -1, -1):
-                if not known[y, x]:
-                    _offer(source, y, x, y, x + 1, _own(source, y, x))
+            inside = 0 <= before < height
+            for forth in range(2):
+                for j in range(width):
+                    x = j if forth == 0 else width - 1 - j
+                    if known[y, x]:
+                        continue
+                    r, c = row[y, x] - y, column[y, x] - x
+                    best = r * r + c * c
+                    if forth == 0:
+                        if x > 0:
+                            best = _offer(row, column, y, x, y, x - 1, best)
+                        if inside:
+                            if x > 0:
+                                best = _offer(row, column, y, x, before, x - 1, best)
+                            best = _offer(row, column, y, x, before, x, best)
+                            if x < width - 1:
+                                best = _offer(row, column, y, x, before, x + 1, best)
+                    elif x < width - 1:
+                        _offer(row, column, y, x, y, x + 1, best)

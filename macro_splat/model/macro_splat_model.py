@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from gsplat.strategy import DefaultStrategy
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.models.splatfacto import RGB2SH, SplatfactoModel, SplatfactoModelConfig
@@ -25,6 +24,7 @@ from macro_splat.model.lens_start import report_lens, start_lens
 from macro_splat.model.schedule import Schedule
 from macro_splat.model.seeds import densify_seeds
 from macro_splat.rasterizer import rasterization
+from macro_splat.training.densify import BudgetStrategy
 
 ALL_DONE = 30_000
 """A step at which every schedule has come to its end, for models that are only looked at."""
@@ -50,6 +50,11 @@ class MacroSplatModelConfig(SplatfactoModelConfig):
     """Training starts at 1/2^d of the resolution. 0: the blur itself is a coarse-to-fine schedule already."""
     warmup_length: int = -1
     """Steps before Gaussians are added and removed; negative: chosen from the number of iterations."""
+    densify_grad_thresh: float = -1.0
+    """Gradient on screen above which a Gaussian is split; negative: chosen by the defocus mode, for gradients that come
+    back through a blur are weaker."""
+    max_gaussians: int = 0
+    """None are added beyond this number; 0: chosen from the size of the photographs and the machine."""
     refine_every: int = 100
     """Steps between two rounds of adding and removing Gaussians."""
     stop_split_at: int = -1
@@ -140,9 +145,10 @@ class MacroSplatModel(SplatfactoModel):
         config = self.config
         self.schedule = schedule
         never = schedule.iterations + 1
-        self.strategy = DefaultStrategy(
+        self.strategy = BudgetStrategy(
+            max_gaussians=config.max_gaussians if config.max_gaussians > 0 else schedule.max_gaussians,
             prune_opa=config.cull_alpha_thresh,
-            grow_grad2d=config.densify_grad_thresh,
+            grow_grad2d=config.densify_grad_thresh if config.densify_grad_thresh > 0 else self.head.grow_gradient,
             grow_scale3d=config.densify_size_thresh,
             grow_scale2d=config.split_screen_size,
             prune_scale3d=config.cull_scale_thresh,
@@ -323,9 +329,10 @@ class MacroSplatModel(SplatfactoModel):
         if self.config.use_scale_regularization and self.step % 10 == 0:
             losses["scale_reg"] = 0.1 * self._needles()
         if self.training:
-            if defocus.crisp_weight > 0 and self.head.needs_depth:
+            if defocus.crisp_weight > 0 and self.head.needs_depth and self.schedule is not None:
                 alpha = outputs["accumulation"]
-                losses["crisp"] = defocus.crisp_weight * (alpha * (1 - alpha)).mean()
+                weight = defocus.crisp_weight * self.schedule.crispness(self.step)
+                losses["crisp"] = weight * (alpha * (1 - alpha)).mean()
             losses |= self.head.losses()
             if empty is not None:
                 alpha = outputs["accumulation"] * empty

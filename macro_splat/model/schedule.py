@@ -10,6 +10,7 @@ class Schedule:
     """Step numbers that follow from the number of iterations."""
 
     iterations: int
+    max_gaussians: int = 60_000
 
     @property
     def refine_start(self) -> int:
@@ -26,6 +27,10 @@ class Schedule:
         """Steps between two degrees of spherical harmonics: colour that depends on direction comes late."""
         return max(1, self.iterations // 6)
 
+    def crispness(self, step: int) -> float:
+        """Share, at a step, of the weight that makes silhouettes crisp: none while the shape is still unknown."""
+        return min(max((step / self.iterations - 0.2) / 0.3, 0.0), 1.0)
+
 
 def choose_iterations(num_views: int, pixels_per_view: float, on_gpu: bool) -> int:
     """Iterations that bring a capture near its end quality.
@@ -36,3 +41,12 @@ def choose_iterations(num_views: int, pixels_per_view: float, on_gpu: bool) -> i
     per_view = 125.0 * max(1.0, pixels_per_view / 76_800) ** 0.25
     wanted = max(2500.0, per_view * num_views) * (2.0 if on_gpu else 1.0)
     return int(round(min(wanted, 30_000.0), -2))
+
+
+def choose_max_gaussians(pixels_per_view: float, on_gpu: bool) -> int:
+    """Gaussians that hold all detail of a capture: about one for each pixel of a photograph.
+
+    An object fills a part of each photograph and shows all its sides in all of them.
+    """
+    most = 1_500_000 if on_gpu else 150_000
+    return int(min(max(0.8 * pixels_per_view, 20_000), most))

@@ -23,7 +23,7 @@ from macro_splat.capture import read_capture
 from macro_splat.compat.idle_threads import stop_spinning
 from macro_splat.data.dataparser import MacroRigDataParserConfig
 from macro_splat.errors import MacroSplatError
-from macro_splat.model.schedule import Schedule, choose_iterations
+from macro_splat.model.schedule import Schedule, choose_iterations, choose_max_gaussians
 
 EXTRA_STATE = "macro_splat"
 """Key of a checkpoint under which we keep what nerfstudio's checkpoints lack."""
@@ -80,12 +80,12 @@ class MacroSplatTrainer(Trainer):
     def setup_optimizers(self) -> Optimizers:
         """Fit the settings to the capture, then build the optimizers."""
         cameras = self.pipeline.datamanager.train_dataset.cameras
+        pixels, on_gpu = float((cameras.width * cameras.height).float().mean()), self.device != "cpu"
         if self.config.max_num_iterations <= 0:
-            pixels = float((cameras.width * cameras.height).float().mean())
-            self.config.max_num_iterations = choose_iterations(len(cameras), pixels, self.device != "cpu")
+            self.config.max_num_iterations = choose_iterations(len(cameras), pixels, on_gpu)
         iterations = self.config.max_num_iterations
         pixel_size, scene_scale = _scene_size(self.pipeline)
-        self.pipeline.model.set_schedule(Schedule(iterations), scene_scale)
+        self.pipeline.model.set_schedule(Schedule(iterations, choose_max_gaussians(pixels, on_gpu)), scene_scale)
         CONSOLE.log(f"Training for {iterations} iterations on {len(cameras)} photographs.")
 
         fitted = copy.deepcopy(self.config.optimizers)
