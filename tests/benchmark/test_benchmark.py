@@ -1,0 +1,177 @@
+"""The whole benchmark on a tiny capture: train, judge, write; one seed, one result; resume; failing runs.
+
+Six views of 48×36 pixels and 600 Gaussians; every run is a process of its own, which takes seconds to start.
+"""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from macro_splat.benchmark.modes import MODES, VARIANTS, choose
+from macro_splat.benchmark.plan import plan
+from macro_splat.benchmark.report import run_and_report
+from macro_splat.benchmark.run import RESULT
+from macro_splat.benchmark.suite import run_all
+from macro_splat.cli.benchmark import benchmark
+from macro_splat.errors import MacroSplatError
+from tests.captures import write_capture
+
+FEW = {"pipeline.model.num_seeds": 300}
+NOT_OF_THE_SEED = ("seconds", "cpu_seconds", "source", "gap_closed", "gap_closed_exact_poses")
+"""What may differ between two runs: times, and what follows from other runs or from an edit of the source."""
+
+
+def modes(*names: str, **more: object) -> list:
+    return [
+        dataclasses.replace(mode, overrides={**mode.overrides, **FEW, **more}) for mode in choose("modes", MODES, names)
+    ]
+
+
+def variants(*names: str) -> list:
+    return choose("variants", VARIANTS, names)
+
+
+@pytest.fixture(scope="module")
+def ball(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_capture(tmp_path_factory.mktemp("captures") / "ball", views=6)
+    transforms = json.loads((folder / "transforms.json").read_text())
+    generator = np.random.default_rng(0)
+    for frame in transforms["frames"]:
+        if frame["file_path"].startswith("images"):
+            pose = np.array(frame["transform_matrix"])
+            pose[:3, 3] += generator.normal(0, 0.3, 3)
+            frame["transform_matrix"] = pose.tolist()
+    (folder / "transforms_noisy.json").write_text(json.dumps(transforms))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def output(ball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """After a benchmark: three modes with the lens given, one with noisy poses."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    assert run_and_report([ball], modes("off", "image", "oracle"), variants("given"), 40, folder, 7, True) == 0
+    assert run_and_report([ball], modes("image"), variants("noisy"), 40, folder / "noisy", 7, True) == 0
+    return folder
+
+
+def rows(folder: Path) -> dict[str, dict]:
+    return {row["mode"]: row for row in json.loads((folder / "results.json").read_text())["rows"]}
+
+
+def decided(result: dict) -> dict:
+    """What the seed decides, to the last digit."""
+    return {key: value for key, value in result.items() if key not in NOT_OF_THE_SEED}
+
+
+def test_every_figure_is_there(output: Path) -> None:
+    results = rows(output)
+    assert list(results) == ["off", "image", "oracle"]
+    for name, row in results.items():
+        assert row["judged_on"] == "sharp"
+        assert not row["poses_optimised"]
+        assert row["held_out_views"] == 2
+        assert row["gaussians"] == 600  # the sparse points
+        for key in ("psnr", "psnr_object", "ssim", "sharpness_ratio", "depth_error", "seconds", "cpu_seconds"):
+            assert np.isfinite(row[key]), f"{name}: {key}"
+        assert row["psnr"] == pytest.approx(np.mean([view["psnr"] for view in row["by_view"]]))
+        assert ("focus_error" in row) == ("coc_radius_error_px" in row) == (name == "image")
+    # The lens began where the capture says.
+    assert results["image"]["focus_error_relative"] < 0.02
+    assert results["oracle"]["gap_closed"] == 1.0
+    assert "PSNR" in (output / "table.txt").read_text()
+    assert "data:image/jpeg" in (output / "index.html").read_text()
+
+
+def test_noisy_poses_are_refined(output: Path) -> None:
+    (row,) = rows(output / "noisy").values()
+    assert row["poses_optimised"]
+    assert np.isfinite(row["psnr"])
+
+
+def test_one_seed_gives_one_result(ball: Path, output: Path, tmp_path: Path) -> None:
+    assert run_and_report([ball], modes("image"), variants("given"), 40, tmp_path, 7, True) == 0
+    assert decided(rows(output)["image"]) == decided(rows(tmp_path)["image"])
+
+
+def test_finished_runs_are_read_and_interrupted_ones_done_again(ball: Path, output: Path, tmp_path: Path) -> None:
+    shutil.copytree(output / "runs", tmp_path / "runs")
+    entries = plan([ball], modes("off", "oracle"), variants("given", "unknown"), 40, 7, tmp_path / "prepared")
+    started: list[str] = []
+
+    def note(entry, index, done, total) -> None:
+        if entry.mode.name not in started:
+            started.append(entry.mode.name)
+
+    first = run_all(entries, tmp_path, progress=note)
+    assert started == []
+    assert [row.entry.variant.name for row in first] == ["given", "given", "unknown", "unknown"]
+    assert first[0].result == first[2].result
+
+    interrupted = next((tmp_path / "runs/ball").glob("given-off-*"))
+    before = json.loads((interrupted / RESULT).read_text())
+    (interrupted / RESULT).unlink()
+    (interrupted / "left_over").write_text("")
+    again = run_all(entries, tmp_path, progress=note)
+    assert started == ["off"]
+    assert not (interrupted / "left_over").exists()
+    assert again[0].result is not None
+    assert decided(again[0].result) == decided(before)
+
+
+def test_a_failing_run_is_reported_and_does_not_stop_the_others(ball: Path, output: Path, tmp_path: Path) -> None:
+    shutil.copytree(output / "runs", tmp_path / "runs")
+    # Pictures too small for the structural similarity.
+    broken = dataclasses.replace(modes("splat", **{"pipeline.datamanager.max_image_edge": 8})[0], name="broken")
+    code = run_and_report([ball], [broken, *modes("off")], variants("given"), 40, tmp_path, 7, True)
+    assert code == 1
+    results = rows(tmp_path)
+    assert "failed: " in results["broken"]["reason"]
+    assert "smaller than the 11 x 11 window" in results["broken"]["reason"]
+    assert results["off"]["psnr"] == rows(output)["off"]["psnr"]
+
+
+def test_photographs_without_truth_are_judged_after_fitting_their_lens(tmp_path: Path) -> None:
+    folder = write_capture(tmp_path / "real", views=6, test_views=0, sharp=False, depth=False, split_lists=False)
+    assert run_and_report([folder], modes("splat"), variants("given"), 40, tmp_path / "out", 7, True) == 0
+    (row,) = rows(tmp_path / "out").values()
+    assert row["judged_on"] == "reblurred"
+    assert np.isfinite(row["psnr"])
+    assert "depth_error" not in row
+    assert "psnr_object" not in row
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"captures": ()}, "no capture given"),
+        ({}, "nowhere does not exist"),
+        ({"modes": ("blurry",)}, "--modes blurry: there are these"),
+        ({"variants": ("vague",)}, "--variants vague: there are these"),
+        ({"iterations": 0}, "--iterations 0"),
+        ({"output": Path("file")}, "a file lies where a folder is needed"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_written(
+    words: dict, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    with pytest.raises(MacroSplatError, match=message):
+        benchmark(**{"captures": (Path("nowhere"),), **words})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_command_tells_bad_input_in_one_line(tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("macro-splat")
+    command = [str(program), "benchmark", "nowhere", "--modes", "off", "oracle", "--seed", "3"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert "nowhere does not exist" in line
