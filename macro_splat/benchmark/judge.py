@@ -54,6 +54,7 @@ class Judge:
 
     def __init__(self, pipeline: Any, reference: Path) -> None:
         self.model, self.data = pipeline.model, pipeline.datamanager
+        self.held_out: list[tuple[Cameras, dict]] = self.data.fixed_indices_eval_dataloader
         self.capture: Capture = read_capture(reference)
         self.frames: dict[Path, Frame] = {}
         for frame in self.capture.frames:
@@ -71,7 +72,7 @@ class Judge:
 
         Lengths are in scene units. What the capture has no truth for is left out.
         """
-        views = [self._held_out(i) for i in range(len(self.data.eval_dataset))]
+        views = [self._held_out(i) for i in range(len(self.held_out))]
         by_view = [self._figures_of(view) for view in views]
         judged_on = "sharp" if views[0].sharp is not None else "reblurred"
         means = {
@@ -94,7 +95,7 @@ class Judge:
         All held-out views, and some training views, where the photograph is blurred.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        for i in range(len(self.data.eval_dataset)):
+        for i in range(len(self.held_out)):
             self._save(folder / f"test-{_label(self._frame(self.data.eval_dataset, i))}", self._held_out(i))
         for i in self._shown_training_views():
             self._save(folder / f"train-{_label(self._frame(self.data.train_dataset, i))}", self._training(i))
@@ -102,8 +103,7 @@ class Judge:
     # -- views ---------------------------------------------------------------------------------------------------
 
     def _held_out(self, index: int) -> _View:
-        camera, batch = self.data._eval_view(index)
-        camera = camera.to(self.model.device)
+        camera, batch = self.held_out[index]
         frame = self._frame(self.data.eval_dataset, index)
         camera.camera_to_worlds = self.drift.move_camera(self._true_pose(frame))[None].to(self.model.device)
         truth = batch.get("sharp_image")

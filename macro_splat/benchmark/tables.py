@@ -70,6 +70,14 @@ COLUMNS = (
         badness=lambda ratio: abs(ratio - 1.0),
     ),
     Column(
+        "sharp_gradient_ratio",
+        "vs photo",
+        "gradient energy of the sharp render over that of the held-out photograph, where only that is known: how much "
+        "sharper the render is",
+        _digits(2),
+        essential=False,
+    ),
+    Column(
         "gap_closed",
         "gap closed",
         "(PSNR − PSNR of plain splats) / (PSNR of plain splats on sharp photographs − PSNR of plain splats), all of "

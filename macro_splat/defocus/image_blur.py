@@ -30,6 +30,8 @@ EDGE_PX = 1.0
 """Difference of the circle's signed radius around a pixel, from which it is taken for two layers."""
 SOFTNESS = 0.2
 """Width of the transition between the layers, as a share of that difference."""
+SEEN = 0.05
+"""Share of its disc that a pixel must see of the back layer, for that to be known behind the front one."""
 CELL = 4
 """Pixels along the squares in which the nearest and the farthest circle are looked for."""
 
@@ -60,15 +62,19 @@ def _defocus_light(light: Tensor, circle: Tensor, alpha: Tensor) -> Tensor:
         return blurred
     front, at_edge = layers
     in_front = front > 0.5
-    front_radius = _carried(circle, in_front) * at_edge
-    back_radius = _carried(circle, covered & ~in_front) * at_edge
+    radius = circle.abs()
+    nearest, distance = carry_to_nearest(radius, in_front)
+    reached = torch.where(distance <= nearest + 1.5, nearest, torch.zeros_like(nearest))
+    front_radius = torch.where(in_front, radius, reached) * at_edge
+    behind = covered & ~in_front
+    # Under the front layer the back one goes on, however far that is.
+    back_radius = torch.where(behind, radius, carry_to_nearest(radius, behind)[0]) * at_edge
     share = front[..., None]
     near = disc_blur(torch.cat([share * light, share], dim=-1), front_radius)
     far = disc_blur(torch.cat([(1 - share) * light, 1 - share], dim=-1), back_radius)
-    # Behind a front layer that fills the whole disc there is nothing to see.
-    behind = far[..., :3] / far[..., 3:].clamp(min=1e-3)
-    layered = near[..., :3] + (1 - near[..., 3:]) * behind
-    return torch.where(at_edge[..., None], layered, blurred)
+    seen = far[..., 3:]
+    layered = near[..., :3] + (1 - near[..., 3:]) * far[..., :3] / seen.clamp(min=1e-3)
+    return torch.where(at_edge[..., None] & (seen > SEEN), layered, blurred)
 
 
 def extend_radius(radius: Tensor, alpha: Tensor) -> Tensor:
@@ -118,14 +124,6 @@ def front_layer(circle: Tensor, covered: Tensor) -> tuple[Tensor, Tensor] | None
     gap = (high - low).clamp(min=EDGE_PX)
     share = ((0.5 * (low + high) - circle) / (SOFTNESS * gap) + 0.5).clamp(0.0, 1.0)
     return torch.where(edge & covered, share, torch.zeros_like(share)), edge
-
-
-def _carried(circle: Tensor, own: Tensor) -> Tensor:
-    """The radius of a layer: its own where it is, the nearest one's as far as that reaches elsewhere."""
-    radius = circle.abs()
-    nearest, distance = carry_to_nearest(radius, own)
-    reached = torch.where(distance <= nearest + 1.5, nearest, torch.zeros_like(nearest))
-    return torch.where(own, radius, reached)
 
 
 __all__ = ["defocus_picture", "extend_radius", "front_layer"]

@@ -36,7 +36,7 @@ def fit_lens(
     focal_px: float,
     *,
     mask: Tensor | None = None,
-    steps: int = 200,
+    steps: int = 100,
 ) -> FittedLens:
     """Fit focus distance and aperture of one photograph, with the scene as it is.
 
@@ -70,7 +70,7 @@ def fit_lens(
         lens.set_start(*values)
 
     def blurred() -> Tensor:
-        return defocus_picture(picture, lens.blur_radius(0, depth, focal_px), alpha)
+        return defocus_picture(picture, lens.signed_radius(0, depth, focal_px), alpha)
 
     with torch.no_grad():
         tried = []
