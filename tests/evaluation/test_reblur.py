@@ -20,8 +20,8 @@ def scene() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def photograph_of(picture: Tensor, depth: Tensor, alpha: Tensor) -> Tensor:
-    radius = APERTURE * FOCAL_PX * (1.0 / FOCUS - 1.0 / depth).abs()
-    return defocus_picture(picture, radius, alpha)
+    circle = APERTURE * FOCAL_PX * (1.0 / FOCUS - 1.0 / depth)
+    return defocus_picture(picture, circle, alpha)
 
 
 def test_the_lens_is_found(scene: tuple[Tensor, Tensor, Tensor]) -> None:
