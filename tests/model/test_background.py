@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from macro_splat.model.background import plain_background
+from macro_splat.model.background import empty_pixels, plain_background
 
 GREY = np.array([0.42, 0.45, 0.5])
 
@@ -78,3 +79,38 @@ def test_photographs_of_different_sizes_and_with_alpha() -> None:
     pictures = photographs(GREY, 2) + photographs(GREY, 2, height=50, width=21)
     pictures[0] = np.dstack([pictures[0], np.zeros(pictures[0].shape[:2], np.uint8)])
     np.testing.assert_allclose(plain_background(pictures), np.round(255 * GREY) / 255, atol=1e-6)
+
+
+def scene_with_disc(background: float, blur: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A noisy photograph of a disc, blurred, on a plain background; and where the sharp disc is."""
+    rows, columns = np.indices((90, 120))
+    disc = np.hypot(rows - 45, columns - 60) < 25
+    light = np.where(disc, 0.6, background).astype(np.float64)
+    noise = np.random.default_rng(seed).normal(scale=0.012, size=(90, 120, 3))
+    picture = ndimage.gaussian_filter(light, blur)[..., None] + noise
+    return (np.clip(picture, 0, 1) * 255).round().astype(np.uint8), disc
+
+
+@pytest.mark.parametrize("background", [0.0, 1.0, 0.3])
+@pytest.mark.parametrize("blur", [0.0, 4.0])
+def test_empty_pixels_are_the_background_and_nothing_of_the_object(background: float, blur: float) -> None:
+    photograph, disc = scene_with_disc(background, blur)
+    empty = empty_pixels(photograph, np.full(3, background, np.float32))
+    assert empty is not None
+    assert not (empty & disc).any()
+    distance = np.hypot(*(np.indices(disc.shape) - np.array([45, 60])[:, None, None]))
+    far = distance > 25 + 4 * blur + 6
+    assert empty[far].mean() > 0.97
+
+
+def test_empty_pixels_are_joined_to_the_border() -> None:
+    photograph, _ = scene_with_disc(0.0, 0.0)
+    photograph[40:50, 55:65] = 0  # a dark spot on the object is no background
+    empty = empty_pixels(photograph, np.zeros(3, np.float32))
+    assert empty is not None
+    assert not empty[40:50, 55:65].any()
+
+
+def test_clutter_has_no_empty_pixels() -> None:
+    clutter = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    assert empty_pixels(clutter, np.zeros(3, np.float32)) is None
