@@ -46,8 +46,8 @@ def make_page(rows: Sequence[Row], records: Sequence[dict[str, Any]], iterations
         "photographs) left aside.</p>"
     )
     body.append(f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in notes(records))}</ul>")
-    if averages := means(records):
-        body.append("<h2>Mean over the captures</h2>")
+    for title, averages in means(records).items():
+        body.append(f"<h2>{title.capitalize()}</h2>")
         body += [_table(group) for group in _by_variant(averages)]
     for capture in dict.fromkeys(record["capture"] for record in records):
         body.append(f"<h2>{escape(capture)}</h2>")

@@ -76,12 +76,11 @@ def write_files(records: Sequence[dict[str, Any]], output: Path) -> None:
 
 def print_tables(records: Sequence[dict[str, Any]], console: Console) -> None:
     """A table for each capture, one of the means, and the notes."""
-    for capture in dict.fromkeys(record["capture"] for record in records):
-        console.print(
-            text_table(capture, [record for record in records if record["capture"] == capture], console.width)
-        )
-    if averages := means(records):
-        console.print(text_table("mean over the captures", averages, console.width))
+    done = [record for record in records if "reason" not in record]
+    for capture in dict.fromkeys(record["capture"] for record in done):
+        console.print(text_table(capture, [record for record in done if record["capture"] == capture], console.width))
+    for title, averages in means(records).items():
+        console.print(text_table(title, averages, console.width))
     for note in notes(records):
         console.print(note, highlight=False)
 

@@ -154,27 +154,32 @@ def derive(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return records
 
 
-def means(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean over the captures for each mode and variant that ran on more than one, and the least of the gaps closed."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for record in records:
-        if "reason" not in record:
-            groups.setdefault((record["variant"], record["mode"]), []).append(record)
-    result = []
-    for (variant, mode), members in groups.items():
-        if len(members) < 2:
-            continue
-        summary: dict[str, Any] = {"variant": variant, "mode": mode, "title": members[0]["title"]}
-        summary["uses_sharp"] = members[0]["uses_sharp"]
-        summary["captures"] = len(members)
-        for column in COLUMNS:
-            values = [member[column.key] for member in members if column.key in member]
-            if len(values) == len(members):
-                summary[column.key] = fmean(values)
-        if "gap_closed" in summary:
-            summary["gap_closed_least"] = min(member["gap_closed"] for member in members)
-        result.append(summary)
+def means(records: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Means over the captures that are judged alike, by title: one record per variant and mode, if it ran on several.
+
+    With the mean of the gaps closed comes the least of them, `gap_closed_least`.
+    """
+    result = {}
+    for way, title in (("sharp", "mean over the captures"), ("reblurred", "mean over the captures without truth")):
+        groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for record in records:
+            if record.get("judged_on") == way:
+                groups.setdefault((record["variant"], record["mode"]), []).append(record)
+        if averages := [_mean(members) for members in groups.values() if len(members) > 1]:
+            result[title] = averages
     return result
+
+
+def _mean(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    summary = {key: members[0][key] for key in ("variant", "mode", "title", "uses_sharp")}
+    summary["captures"] = len(members)
+    for column in COLUMNS:
+        values = [member[column.key] for member in members if column.key in member]
+        if len(values) == len(members):
+            summary[column.key] = fmean(values)
+    if "gap_closed" in summary:
+        summary["gap_closed_least"] = min(member["gap_closed"] for member in members)
+    return summary
 
 
 def used_columns(records: Sequence[dict[str, Any]], essential: bool = False) -> list[Column]:

@@ -73,12 +73,21 @@ def test_means_are_over_captures() -> None:
             row(MODE["oracle"], 30.0, capture=capture),
         ]
     rows.append(Row(Entry("three", MODE["splat"], GIVEN, None, "why"), None, None, "skipped: why"))
-    summary = {record["mode"]: record for record in means(derive(rows))}
+    (averages,) = means(derive(rows)).values()
+    summary = {record["mode"]: record for record in averages}
     assert summary["splat"]["psnr"] == pytest.approx(23.0)
     assert summary["splat"]["gap_closed"] == pytest.approx(0.3)
     assert summary["splat"]["gap_closed_least"] == pytest.approx(0.2)
     assert summary["splat"]["captures"] == 2
-    assert means(derive(rows[:3])) == []
+    assert means(derive(rows[:3])) == {}
+
+
+def test_captures_that_are_judged_in_different_ways_have_no_common_mean() -> None:
+    ways = {"a": "sharp", "b": "reblurred", "c": "reblurred"}
+    rows = [row(MODE["off"], 20.0 + i, capture=c, judged_on=way) for i, (c, way) in enumerate(ways.items())]
+    ((title, (average,)),) = means(derive(rows)).items()
+    assert "without truth" in title
+    assert average["psnr"] == pytest.approx(21.5)
 
 
 def test_notes_say_how_it_was_judged() -> None:
