@@ -49,11 +49,17 @@ class RunSpec:
         config.pipeline.datamanager.data = Path(self.data)
         return config
 
-    def key(self) -> str:
-        """Digest of all that decides the result: capture, settings, iterations, seed and version of the package."""
+    def key(self, digests: dict[str, str] | None = None) -> str:
+        """Digest of all that decides the result: capture, settings, iterations, seed and version of the package.
+
+        ``digests``: of captures, by path, as far as they are known; what is found out is added.
+        """
+        digests = {} if digests is None else digests
         config = self.config()
         config.pipeline.datamanager.data = None  # where the capture lies is no matter
-        content = [_digest(Path(path)) for path in dict.fromkeys((self.data, self.reference))]
+        for path in (self.data, self.reference):
+            digests[path] = digests.get(path) or _digest(Path(path))
+        content = [digests[path] for path in dict.fromkeys((self.data, self.reference))]
         version = importlib.metadata.version("macro-splat")
         return hashlib.sha256(json.dumps([content, repr(config), version]).encode()).hexdigest()
 

@@ -37,18 +37,18 @@ def run_all(entries: list[Entry], output: Path, *, resume: bool = True, progress
         resume: use the results of runs that were finished before.
     """
     done: dict[str, Row] = {}
+    digests: dict[str, str] = {}
     rows = []
     for index, entry in enumerate(entries):
         if entry.spec is None:
             rows.append(Row(entry, None, None, f"skipped: {entry.skipped}"))
             continue
-        key = entry.spec.key()
+        key = entry.spec.key(digests)
         if key not in done:
             name = f"{entry.spec.variant}-{entry.spec.mode}-{key[:12]}"
             folder = output / "runs" / entry.capture / name
-            done[key] = _finished(entry, folder, key) if resume else None  # type: ignore[assignment]
-            if done[key] is None:
-                done[key] = _run(entry, folder, key, index, progress)
+            finished = _finished(entry, folder, key) if resume else None
+            done[key] = finished or _run(entry, folder, key, index, progress)
         shared = done[key]
         rows.append(Row(entry, shared.folder, shared.result, shared.reason))
     return rows

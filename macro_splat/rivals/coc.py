@@ -47,13 +47,12 @@ def gaussian_gather(picture: Tensor, sigma: Tensor) -> Tensor:
     low_variance, low = 0.0, planes
     result = torch.zeros_like(planes)
     width = FINEST_SIGMA_PX
-    largest = float(sigma.detach().max())
     while True:
         high_variance, high = width * width, _blurred(planes, width)
         share = (variance - low_variance) / (high_variance - low_variance)
         inside = (variance >= low_variance) & (variance < high_variance)
         result = result + torch.where(inside, low + (high - low) * share, torch.zeros_like(low))
-        if largest < width:
+        if not bool((variance >= high_variance).any()):
             return result.permute(1, 2, 0).contiguous()
         low_variance, low, width = high_variance, high, width * RATIO
 

@@ -42,6 +42,12 @@ def test_no_blur_is_the_picture(generator: torch.Generator) -> None:
     torch.testing.assert_close(gaussian_gather(picture, torch.zeros(9, 12, 1)), picture, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("sigma", [0.0, 0.5, 0.5 * 2**0.5, 1.0, 4.0, 5.0])
+def test_nothing_falls_between_two_widths(sigma: float) -> None:
+    flat = torch.full((8, 9, 3), 0.3)
+    torch.testing.assert_close(gaussian_gather(flat, torch.full((8, 9, 1), sigma)), flat)
+
+
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 4.0])
 def test_at_the_ladders_widths_it_is_the_gaussian(sigma: float, generator: torch.Generator) -> None:
     picture = torch.rand(9, 12, 3, generator=generator, dtype=torch.float64)
@@ -144,6 +150,24 @@ def test_the_network_learns_and_the_sharp_picture_gets_its_gradient(generator: t
     assert depth.grad is None  # it only informs the network
     reached = [p for p in head.param_groups()["blur_net"] if p.grad is not None and p.grad.abs().max() > 0]
     assert len(reached) == len(list(head.parameters())) - 2 * (len(STAGES) - 1)  # all but the later stages' outputs
+
+
+def test_kernels_learn_a_blur(generator: torch.Generator) -> None:
+    torch.manual_seed(0)
+    head = PixelKernelHead(1)
+    head.set_progress(0.0)
+    picture, depth = torch.rand(24, 32, 3, generator=generator), torch.ones(24, 32, 1)
+    photograph = gaussian_gather(picture, torch.ones(24, 32, 1))
+    optimizer = torch.optim.Adam(head.param_groups()["blur_net"], lr=3e-3)
+    errors = []
+    for _ in range(80):
+        optimizer.zero_grad()
+        blurred = head.blur_picture(0, picture, torch.ones(24, 32, 1), depth, torch.tensor(100.0))
+        error = (blurred - photograph).square().mean()
+        (error + sum(head.losses().values())).backward()
+        optimizer.step()
+        errors.append(float(error.detach()))
+    assert errors[-1] < 0.5 * errors[0]
 
 
 # -- widened Gaussians -----------------------------------------------------------------------------------------------
