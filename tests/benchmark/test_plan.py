@@ -69,6 +69,15 @@ def test_what_the_capture_lacks_is_skipped_with_the_reason(tmp_path: Path) -> No
     assert [e.spec is None for e in entries] == [bool(e.skipped) for e in entries]
 
 
+def test_noisy_poses_are_trained_on_and_true_ones_judged_with(ball: Path, tmp_path: Path) -> None:
+    shutil.copy(ball / "transforms.json", ball / "transforms_noisy.json")
+    (entry,) = entries_of(ball, modes=["splat"], variants=["noisy"], tmp_path=tmp_path)
+    assert entry.spec is not None
+    assert entry.spec.data == str(ball / "transforms_noisy.json")
+    assert entry.spec.reference == str(ball / "transforms.json")
+    assert entry.spec.config().pipeline.model.camera_optimizer.mode == "SO3xR3"
+
+
 def test_fusing_trains_on_a_capture_of_its_own(tmp_path: Path) -> None:
     folder = write_capture(tmp_path / "stacks", views=3, slices=3)
     (entry,) = entries_of(folder, modes=["fuse"], variants=["given"], tmp_path=tmp_path)
