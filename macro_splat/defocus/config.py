@@ -26,3 +26,7 @@ class DefocusConfig:
     """image: weight in the loss of a pixel that is far out of focus, against 1 for one in focus."""
     crisp_weight: float = 0.3
     """image: weight of half-transparency in the sharp picture, which real surfaces do not have."""
+    blur_net: bool = False
+    """image, splat: a small network scales the blur by place, depth and view, between 0.67 and 1.49 times."""
+    blur_net_weight: float = 0.01
+    """Weight of the prior that it leaves the blur as it is."""

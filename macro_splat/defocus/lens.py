@@ -105,6 +105,11 @@ class LensBank(nn.Module):
         """The same without its sign."""
         return self.signed_radius(view, depth, focal_px).abs()
 
+    @torch.no_grad()
+    def relative_depth(self, view: int, depth: Tensor) -> Tensor:
+        """z/d − 1: how far behind the plane of focus, as a share of its distance; −1 for all z if that is infinite."""
+        return depth * self.inverse_focus_distance()[view] - 1.0
+
     def residual_penalty(self) -> Tensor:
         """Mean square of the residuals of log pupil: the prior that one lens took all photographs."""
         return self.log_aperture_residual.square().mean()

@@ -234,7 +234,7 @@ class MacroSplatModel(SplatfactoModel):
             return self.get_empty_outputs(width, height, self._get_background_color().to(self.device))  # type: ignore
         view = self._training_view(camera) if self.training else None
         if view is not None:
-            gaussians = self.head.blur_gaussians(view, gaussians, viewmats[0], K[0, 0, 0])
+            gaussians = self.head.blur_gaussians(view, gaussians, viewmats[0], K[0])
         blur_needs_depth = view is not None and self.head.needs_depth
         with_depth = self.config.output_depth_during_training or not self.training or blur_needs_depth
         render, alpha, self.info = rasterization(

@@ -50,7 +50,7 @@ class CovarianceHead(Head):
         """The network's."""
         return {"blur_net": list(self.network.parameters())}
 
-    def blur_gaussians(self, view: int, gaussians: dict[str, Any], viewmat: Tensor, focal_px: Tensor) -> dict[str, Any]:
+    def blur_gaussians(self, view: int, gaussians: dict[str, Any], viewmat: Tensor, K: Tensor) -> dict[str, Any]:
         """With scales and quaternions multiplied."""
         means, scales, quats = (gaussians[name] for name in ("means", "scales", "quats"))
         centre = (-viewmat[:3, :3].T @ viewmat[:3, 3]).detach()
