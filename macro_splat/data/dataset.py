@@ -24,6 +24,7 @@ class MacroRigDataset(InputDataset):
 
     def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0):
         super().__init__(dataparser_outputs, scale_factor)
+        self.metadata["cameras"] = self.cameras  # the model gets the metadata alone
         none: list[Path | None] = [None] * len(dataparser_outputs.image_filenames)
         ours = "lens" in self.metadata  # another parser may be in use, with other conventions for depth
         self._sharp: list[Path | None] = self.metadata["sharp_filenames"] if ours else none

@@ -4,6 +4,7 @@ Stands on torch, numpy and scipy alone; nothing here knows nerfstudio.
 """
 
 from macro_splat.defocus.estimate import LensEstimate, estimate_lens
+from macro_splat.defocus.kernel import Kernel, lens_kernel
 from macro_splat.defocus.lens import LensBank
 from macro_splat.defocus.thin_lens import (
     blur_sigma_px,
@@ -13,11 +14,13 @@ from macro_splat.defocus.thin_lens import (
 )
 
 __all__ = [
+    "Kernel",
     "LensBank",
     "LensEstimate",
     "blur_sigma_px",
     "circle_of_confusion_px",
     "depth_of_field",
     "estimate_lens",
+    "lens_kernel",
     "macro_blur_sigma_px",
 ]

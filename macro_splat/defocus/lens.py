@@ -74,6 +74,12 @@ class LensBank(nn.Module):
         px_per_inverse_length = 2.0 * SIGMA_PER_DIAMETER * self.start_aperture * self.focal_px
         return self.start_inverse_focus + self.focus_offset_px / px_per_inverse_length.clamp(min=1e-12)
 
+    @torch.no_grad()
+    def set_inverse_focus_distance(self, view: int, value: float) -> None:
+        """Move one view's plane of focus to the distance 1/``value``; a pinhole has none."""
+        px_per_inverse_length = 2.0 * SIGMA_PER_DIAMETER * self.start_aperture[view] * self.focal_px[view]
+        self.focus_offset_px[view] = (value - self.start_inverse_focus[view]) * px_per_inverse_length
+
     def focus_distance(self) -> Tensor:
         """d of every view [V], scene units; ``inf`` at and beyond infinity."""
         inverse = self.inverse_focus_distance()

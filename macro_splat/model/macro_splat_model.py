@@ -15,11 +15,13 @@ from torch.nn import Parameter
 from macro_splat.compat.lpips import optional_lpips
 from macro_splat.compat.viewmat import get_viewmat
 from macro_splat.defocus.config import DefocusConfig
-from macro_splat.defocus.heads import Head, make_head
+from macro_splat.defocus.heads import Head, LensHead, make_head
+from macro_splat.defocus.kernel import Kernel
 from macro_splat.defocus.lens import LensBank
 from macro_splat.errors import MacroSplatError
 from macro_splat.image import ssim
 from macro_splat.model.background import empty_pixels, plain_background
+from macro_splat.model.lens_search import search_lens
 from macro_splat.model.lens_start import report_lens, start_lens
 from macro_splat.model.schedule import Schedule
 from macro_splat.model.seeds import densify_seeds
@@ -89,9 +91,7 @@ class MacroSplatModel(SplatfactoModel):
         for option in ("use_bilateral_grid", "color_corrected_metrics"):
             if getattr(self.config, option):
                 flag = option.replace("_", "-")
-                raise MacroSplatError(
-                    f"--pipeline.model.{flag} True: macro-splat has no such thing; leave it out"
-                )
+                raise MacroSplatError(f"--pipeline.model.{flag} True: macro-splat has no such thing; leave it out")
         points, colors = self._seeds()
         # Without colours the parent takes its only branch that does not call .cuda(); they are set below.
         self.seed_points = None if points is None else (points, torch.zeros(0, 3))
@@ -174,13 +174,15 @@ class MacroSplatModel(SplatfactoModel):
 
         def look_at_photographs(step: int) -> None:
             nonlocal looked
+            pipeline = training_callback_attributes.pipeline
+            assert pipeline is not None
             if not looked:
-                pipeline = training_callback_attributes.pipeline
-                assert pipeline is not None
                 self._look_at_photographs(pipeline.datamanager, resumed=step > 0)
                 looked = True
             if self.schedule is not None:
                 self.head.set_progress(step / self.schedule.iterations)
+                if self.lens is not None and step in self.schedule.lens_searches:
+                    search_lens(self, self.lens, pipeline.datamanager)
 
         first = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], look_at_photographs)
         return [first, *super().get_training_callbacks(training_callback_attributes)]
@@ -270,6 +272,37 @@ class MacroSplatModel(SplatfactoModel):
         if clarity is not None:
             outputs["clarity"] = clarity
         return outputs
+
+    @torch.no_grad()
+    def kernel_at(self, view: int, x: int, y: int) -> Kernel:
+        """The defocus kernel of a pixel of a training photograph, as this mode makes it at the rendered depth.
+
+        Args:
+            view: index of the training view.
+            x, y: column and row of the photograph as it is trained on (reduced, if it is: see `max_image_edge`).
+
+        Raises:
+            MacroSplatError: this mode has no lens; there is no such view or pixel.
+        """
+        if not isinstance(self.head, LensHead):
+            raise MacroSplatError(f"defocus mode {self.config.defocus.mode} knows no lens: no kernel follows from it")
+        cameras: Cameras = self.kwargs["metadata"]["cameras"]
+        if not 0 <= view < len(cameras):
+            raise MacroSplatError(f"view {view}: there is none; the training views are 0 to {len(cameras) - 1}")
+        camera = cameras[view : view + 1].to(self.device)
+        width, height = int(camera.width), int(camera.height)
+        if not (0 <= x < width and 0 <= y < height):
+            raise MacroSplatError(f"pixel ({x}, {y}): view {view} has {width} x {height} pixels, counted from 0")
+        camera.metadata = {**(camera.metadata or {}), "cam_idx": view}
+        camera.camera_to_worlds = self.camera_optimizer.apply_to_camera(camera)
+        training = self.training
+        self.eval()
+        try:
+            outputs = self.get_outputs_for_camera(camera)
+        finally:
+            self.train(training)
+        depth = torch.where(outputs["accumulation"] > 0, outputs["depth"], 0.0)
+        return self.head.kernel_at(view, depth, outputs["accumulation"], camera.fx[0, 0], x, y)
 
     def _visible_gaussians(self) -> dict[str, Any] | None:
         """The Gaussians as the rasterizer takes them, within the viewer's crop box; None if that is empty."""
