@@ -5,7 +5,7 @@ Stands on torch, numpy and scipy alone; nothing here knows nerfstudio.
 
 from macro_splat.defocus.estimate import LensEstimate, estimate_lens
 from macro_splat.defocus.kernel import Kernel, lens_kernel
-from macro_splat.defocus.lens import LensBank
+from macro_splat.defocus.lens import LensBank, Origin
 from macro_splat.defocus.thin_lens import (
     blur_sigma_px,
     circle_of_confusion_px,
@@ -17,6 +17,7 @@ __all__ = [
     "Kernel",
     "LensBank",
     "LensEstimate",
+    "Origin",
     "blur_sigma_px",
     "circle_of_confusion_px",
     "depth_of_field",

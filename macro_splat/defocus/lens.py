@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import math
+from enum import IntEnum
 
 import torch
 from torch import Tensor, nn
 
 from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
+
+
+class Origin(IntEnum):
+    """Where a value came from that a training started with."""
+
+    UNKNOWN = 0  # of runs older than this record
+    GUESSED = 1
+    ESTIMATED = 2
+    GIVEN = 3
 
 
 class LensBank(nn.Module):
@@ -29,6 +39,10 @@ class LensBank(nn.Module):
     start_aperture: Tensor
     focal_px: Tensor
     group: Tensor
+    focus_origin: Tensor
+    aperture_origin: Tensor
+    focus_uncertainty: Tensor
+    aperture_uncertainty: Tensor
 
     def __init__(self, num_views: int, group: Tensor | None = None) -> None:
         """``group``: [V] integers, equal for the views that share one pupil; a group of its own for each if absent."""
@@ -38,6 +52,11 @@ class LensBank(nn.Module):
         self.register_buffer("start_inverse_focus", torch.ones(num_views))
         self.register_buffer("start_aperture", torch.zeros(num_views))
         self.register_buffer("focal_px", torch.ones(num_views))
+        # Where the start came from, `Origin`, and its standard deviation in scene units where it was estimated: kept
+        # for the reports of a training that is resumed.
+        for name in ("focus", "aperture"):
+            self.register_buffer(f"{name}_origin", torch.zeros(num_views, dtype=torch.int64))
+            self.register_buffer(f"{name}_uncertainty", torch.full((num_views,), math.nan))
         self.focus_offset_px = nn.Parameter(torch.zeros(num_views))
         self.log_aperture_shared = nn.Parameter(torch.zeros(()))
         self.log_aperture_residual = nn.Parameter(torch.zeros(int(group.max()) + 1 if num_views else 0))

@@ -51,7 +51,10 @@ def test_finds_focus_and_strength(strength):
     assert estimate is not None
     assert np.abs(estimate.focus_distance / focus - 1).max() < 0.03
     assert 0.7 < estimate.strength / strength < 1.4
-    assert np.isfinite(estimate.focus_uncertainty).all()
+    assert (np.abs(estimate.focus_distance - focus) < 3 * estimate.focus_uncertainty).all()
+    assert (estimate.focus_uncertainty < 0.1 * focus).all()
+    assert abs(np.log(estimate.strength / strength)) < 2 * estimate.strength_uncertainty
+    assert estimate.strength_uncertainty < 0.5
 
 
 def test_unit_of_length_does_not_matter():
