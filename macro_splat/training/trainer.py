@@ -23,6 +23,8 @@ from macro_splat.capture import read_capture
 from macro_splat.compat.idle_threads import stop_spinning
 from macro_splat.data.dataparser import MacroRigDataParserConfig
 from macro_splat.errors import MacroSplatError
+from macro_splat.model.lens_file import FILE_NAME as LENS_FILE
+from macro_splat.model.lens_file import write_lens
 from macro_splat.model.schedule import Schedule, choose_iterations, choose_max_gaussians
 
 EXTRA_STATE = "macro_splat"
@@ -143,6 +145,8 @@ class MacroSplatTrainer(Trainer):
     def save_checkpoint(self, step: int) -> None:
         """Write the checkpoint whole; where that fails, say so, keep the last good one, and go on if there is a next.
 
+        `lens.json` is written along, where the mode has a lens.
+
         Raises:
             MacroSplatError: the final checkpoint cannot be written.
         """
@@ -175,6 +179,20 @@ class MacroSplatTrainer(Trainer):
             for old in self.checkpoint_dir.glob("*.ckpt"):
                 if old != path:
                     old.unlink()
+        self._save_lens()
+
+    def _save_lens(self) -> None:
+        lens, dataset = self.pipeline.model.lens, self.pipeline.datamanager.train_dataset
+        if lens is None:
+            return
+        folder = self.pipeline.datamanager.dataparser.config.data
+        folder = folder if folder.is_dir() else folder.parent
+        names = [_name_in(folder, photograph) for photograph in dataset.image_filenames]
+        path = self.base_dir / LENS_FILE
+        try:
+            write_lens(path, lens, names, dataset.metadata)
+        except OSError as error:
+            CONSOLE.print(f"{path}: could not be written ({_reason(error)}); the checkpoint is", style="bold red")
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
@@ -190,6 +208,10 @@ class MacroSplatTrainer(Trainer):
         self.pipeline.datamanager.restore_sampler_state(extra["sampler"])
         state = {key: _to_device(value, self.device) for key, value in extra["strategy"].items()}
         self.pipeline.model.strategy_state = state
+
+
+def _name_in(folder: Path, photograph: Path) -> str:
+    return (photograph.relative_to(folder) if photograph.is_relative_to(folder) else photograph).as_posix()
 
 
 def _check_resume(folder: Path | None) -> None:
