@@ -61,7 +61,7 @@ class Head(nn.Module):
         return picture
 
     def clarity(self, view: int, depth: Tensor | None, focal_px: Tensor) -> Tensor | None:
-        """How much of the detail the lens let through at every pixel, 0..1, shape of the depth; None if unknown."""
+        """How much of the detail the lens let through at every pixel, 0..1, shape of the depth; None if of no use."""
         return None
 
     def losses(self) -> dict[str, Tensor]:
@@ -176,7 +176,9 @@ class ImageHead(LensHead):
 
     @torch.no_grad()
     def clarity(self, view: int, depth: Tensor | None, focal_px: Tensor) -> Tensor | None:
-        """exp(−σ²/2τ²)"""
+        """exp(−σ²/2τ²), where the loss weighs by it."""
+        if self.config.blurred_weight >= 1.0:
+            return None
         assert depth is not None
         sigma = 0.5 * self.circle(view, depth, focal_px).abs()
         return torch.exp(-0.5 * (sigma / CLARITY_SIGMA_PX) ** 2)
