@@ -1,10 +1,12 @@
-"""The plain background of a capture, if it has one."""
+"""The object and what surrounds it: the plain background, if a capture has one, and the silhouette."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch import Tensor
 
 TOLERANCE = 0.06
 """How far a border pixel may be from the common colour, per channel, to count as it; sensor noise is within."""
@@ -58,3 +60,17 @@ def empty_pixels(photograph: NDArray, background: NDArray[np.float32]) -> NDArra
     return ndimage.binary_erosion(
         ndimage.binary_propagation(plain & frame, mask=plain), iterations=NEIGHBOURHOOD // 2, border_value=1
     )
+
+
+def half_transparency(alpha: Tensor) -> Tensor:
+    """Mean of α(1 − α), but for the one pixel's width in which a crisp silhouette passes through a pixel.
+
+    Such a pixel has clear and covered neighbours. Where all neighbours are half transparent too there is fuzz, by which
+    a model explains blur that its lens does not.
+
+    Args:
+        alpha: [H, W, 1] opacity of a sharp render.
+    """
+    around = alpha.detach().permute(2, 0, 1)
+    contrast = F.max_pool2d(around, 3, stride=1, padding=1) + F.max_pool2d(-around, 3, stride=1, padding=1)
+    return (alpha * (1.0 - alpha) * (1.0 - contrast.permute(1, 2, 0))).mean()

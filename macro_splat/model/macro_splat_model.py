@@ -20,7 +20,7 @@ from macro_splat.defocus.kernel import Kernel
 from macro_splat.defocus.lens import LensBank
 from macro_splat.errors import MacroSplatError
 from macro_splat.image import ssim
-from macro_splat.model.background import empty_pixels, plain_background
+from macro_splat.model.background import empty_pixels, half_transparency, plain_background
 from macro_splat.model.lens_search import search_lens
 from macro_splat.model.lens_start import report_lens, start_lens
 from macro_splat.model.schedule import Schedule
@@ -365,7 +365,7 @@ class MacroSplatModel(SplatfactoModel):
             if defocus.crisp_weight > 0 and self.head.needs_depth and self.schedule is not None:
                 alpha = outputs["accumulation"]
                 weight = defocus.crisp_weight * self.schedule.crispness(self.step)
-                losses["crisp"] = weight * (alpha * (1 - alpha)).mean()
+                losses["crisp"] = weight * half_transparency(alpha)
             losses |= self.head.losses()
             if empty is not None:
                 alpha = outputs["accumulation"] * empty

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
-from macro_splat.model.background import empty_pixels, plain_background
+from macro_splat.model.background import empty_pixels, half_transparency, plain_background
 
 GREY = np.array([0.42, 0.45, 0.5])
 
@@ -114,3 +115,30 @@ def test_empty_pixels_are_joined_to_the_border() -> None:
 def test_clutter_has_no_empty_pixels() -> None:
     clutter = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     assert empty_pixels(clutter, np.zeros(3, np.float32)) is None
+
+
+def silhouette(width: float) -> torch.Tensor:
+    """[40, 60, 1] opacity that falls from 1 to 0 over so many pixels, off the pixels' grid."""
+    columns = torch.arange(60, dtype=torch.float32)
+    return (0.5 + (30.3 - columns) / width).clamp(0, 1).expand(40, 60)[..., None].contiguous()
+
+
+def test_a_crisp_silhouette_is_not_punished() -> None:
+    assert half_transparency(silhouette(1.0)) == 0
+    assert half_transparency(torch.ones(40, 60, 1)) == 0
+
+
+def test_fuzz_is_punished_the_more_the_wider() -> None:
+    losses = [float(half_transparency(silhouette(width))) for width in (2.0, 4.0, 8.0, 16.0)]
+    assert losses == sorted(losses)
+    assert losses[1] > 0.005
+    assert half_transparency(torch.full((40, 60, 1), 0.5)) == pytest.approx(0.25)
+
+
+def test_slope_of_half_transparency_makes_it_crisper() -> None:
+    alpha = silhouette(8.0).requires_grad_()
+    half_transparency(alpha).backward()
+    assert alpha.grad is not None
+    inside = alpha.detach()
+    assert (alpha.grad[(inside > 0.55) & (inside < 0.95)] < 0).all()
+    assert (alpha.grad[(inside > 0.05) & (inside < 0.45)] > 0).all()
