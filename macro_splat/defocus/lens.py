@@ -52,11 +52,11 @@ class LensBank(nn.Module):
         self.register_buffer("start_inverse_focus", torch.ones(num_views))
         self.register_buffer("start_aperture", torch.zeros(num_views))
         self.register_buffer("focal_px", torch.ones(num_views))
-        # Where the start came from, `Origin`, and its standard deviation in scene units where it was estimated: kept
-        # for the reports of a training that is resumed.
+        # Where the start came from, `Origin`, and its standard deviation in scene units, infinite where it was not
+        # estimated: kept for the reports of a training that is resumed.
         for name in ("focus", "aperture"):
             self.register_buffer(f"{name}_origin", torch.zeros(num_views, dtype=torch.int64))
-            self.register_buffer(f"{name}_uncertainty", torch.full((num_views,), math.nan))
+            self.register_buffer(f"{name}_uncertainty", torch.full((num_views,), math.inf))
         self.focus_offset_px = nn.Parameter(torch.zeros(num_views))
         self.log_aperture_shared = nn.Parameter(torch.zeros(()))
         self.log_aperture_residual = nn.Parameter(torch.zeros(int(group.max()) + 1 if num_views else 0))

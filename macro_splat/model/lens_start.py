@@ -32,7 +32,7 @@ class LensStart:
     aperture_origin: Tensor
     """[V] `Origin` of each view's pupil radius."""
     focus_uncertainty: Tensor
-    """[V] one standard deviation, model units; NaN where not estimated."""
+    """[V] one standard deviation, model units; infinite where not estimated."""
     aperture_uncertainty: Tensor
     """[V] likewise."""
 
@@ -80,10 +80,8 @@ def start_lens(
         ),
         focus_origin=_origin(focus_given, focus_found),
         aperture_origin=_origin(aperture_given, aperture_found),
-        focus_uncertainty=torch.where(focus_found, focus_deviation, math.nan),
-        aperture_uncertainty=torch.where(
-            aperture_found & math.isfinite(strength_deviation), strength_deviation * aperture, math.nan
-        ),
+        focus_uncertainty=torch.where(focus_found, focus_deviation, math.inf),
+        aperture_uncertainty=torch.where(aperture_found, strength_deviation * aperture, math.inf),
     )
     lens.set_start(focus, aperture, focal_px)
     for name in ("focus_origin", "aperture_origin", "focus_uncertainty", "aperture_uncertainty"):

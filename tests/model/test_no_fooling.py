@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ class Trainings:
         if name not in self.done:
             data = self.folder / ("known" if optics else "unknown")
             if not data.exists():
-                size = {"views": 10, "test_views": 3, "width": 80, "height": 60, "points": 1500}
+                size: dict[str, Any] = {"views": 10, "test_views": 3, "width": 80, "height": 60, "points": 1500}
                 write_capture(data, **size, f_number=F_NUMBER, optics=optics, sharp=False, depth=False)
             trainer = build_trainer(data, self.folder, mode=defocus.mode, defocus=defocus, num_seeds=1500)
             for step in range(STEPS):
