@@ -48,7 +48,7 @@ def kernel_of_circle(diameter_px: float, shape: Shape, depth: float) -> Kernel:
         raise ValueError(f"a circle of confusion has a finite diameter, not {diameter_px}")
     sigma = SIGMA_PER_DIAMETER * abs(diameter_px)
     weights = disc_weights(0.5 * abs(diameter_px)) if shape == "disc" else gaussian_weights(sigma)
-    return Kernel(depth, diameter_px, sigma, weights)
+    return Kernel(depth, diameter_px + 0.0, sigma, weights)  # no −0
 
 
 def lens_kernel(

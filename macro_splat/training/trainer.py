@@ -211,6 +211,7 @@ class MacroSplatTrainer(Trainer):
 
 
 def _name_in(folder: Path, photograph: Path) -> str:
+    folder, photograph = folder.resolve(), photograph.resolve()
     return (photograph.relative_to(folder) if photograph.is_relative_to(folder) else photograph).as_posix()
 
 

@@ -48,6 +48,15 @@ def test_the_capture_s_own_values_come_back(build: Build) -> None:
     assert record["shared"]["strength"] == pytest.approx(PUPIL_MM * first["focal_length_px"] / 2, rel=1e-5)
 
 
+def test_names_are_the_capture_s_wherever_it_was_called_from(
+    build: Build, capture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(capture.parent)
+    trainer = build(data=Path(capture.name) / "transforms.json", mode="image")
+    begin(trainer)
+    assert [view["name"] for view in save(trainer, 0)["views"]] == [f"images/{i:03d}.png" for i in range(8)]
+
+
 def test_changes_are_signed_and_in_scene_units(build: Build) -> None:
     trainer = build(mode="image")
     lens = begin(trainer).lens
@@ -88,9 +97,13 @@ def test_without_optics_and_scale_it_says_so(build: Build, tmp_path: Path) -> No
 
 
 def test_a_resumed_run_remembers_the_start(build: Build, tmp_path: Path) -> None:
+    def forget_two(transforms: dict[str, Any]) -> None:
+        for frame in transforms["frames"][:2]:
+            del frame["focus_distance"]
+
     folder = edit_transforms(
         write_capture(tmp_path / "some", views=6, width=96, height=72, f_number=2.0, sharp=False, depth=False),
-        lambda t: [frame.pop("focus_distance") for frame in t["frames"][:2]],
+        forget_two,
     )
     first = build(data=folder, mode="splat")
     for step in range(8):
