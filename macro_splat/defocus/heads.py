@@ -31,6 +31,8 @@ class Head(nn.Module):
     """Whether `blur_picture` wants the rendered depth."""
     grow_gradient = 0.0008
     """Gradient on screen above which a Gaussian is split: splatfacto's, for absolute gradients."""
+    sh_degree = 3
+    """Degree of the spherical harmonics that goes with it."""
     uses_silhouette = False
     """Whether photographs' plain background tells the training where nothing is, see `DefocusConfig`."""
 
@@ -124,6 +126,7 @@ class SplatHead(LensHead):
     """Every Gaussian is widened by the circle of confusion at its depth."""
 
     grow_gradient = 0.0002
+    sh_degree = 1
     uses_silhouette = True
     takes_blur_net = True
 
@@ -156,6 +159,7 @@ class ImageHead(LensHead):
 
     needs_depth = True
     grow_gradient = 0.0002
+    sh_degree = 1
     uses_silhouette = True
     takes_blur_net = True
     kernel_shape: Shape = "disc"

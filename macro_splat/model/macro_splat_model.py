@@ -52,6 +52,9 @@ class MacroSplatModelConfig(SplatfactoModelConfig):
     """Training starts at 1/2^d of the resolution. 0: the blur itself is a coarse-to-fine schedule already."""
     warmup_length: int = -1
     """Steps before Gaussians are added and removed; negative: chosen from the number of iterations."""
+    sh_degree: int = -1
+    """Degree of the spherical harmonics of a colour; negative: 1 where a lens is learnt, whose blur a colour that may
+    change freely from view to view would explain away, else splatfacto's 3. Glossy things may want 2 or 3."""
     densify_grad_thresh: float = -1.0
     """Gradient on screen above which a Gaussian is split; negative: chosen by the defocus mode, for gradients that come
     back through a blur are weaker."""
@@ -92,6 +95,10 @@ class MacroSplatModel(SplatfactoModel):
             if getattr(self.config, option):
                 flag = option.replace("_", "-")
                 raise MacroSplatError(f"--pipeline.model.{flag} True: macro-splat has no such thing; leave it out")
+        # Made first: what is chosen by the mode is needed for the Gaussians.
+        head = make_head(self.config.defocus, self.num_train_data, self._stack_groups())
+        if self.config.sh_degree < 0:
+            self.config.sh_degree = head.sh_degree
         points, colors = self._seeds()
         # Without colours the parent takes its only branch that does not call .cuda(); they are set below.
         self.seed_points = None if points is None else (points, torch.zeros(0, 3))
@@ -106,7 +113,7 @@ class MacroSplatModel(SplatfactoModel):
             start = RGB2SH(colors) if self.config.sh_degree > 0 else torch.logit(colors, eps=1e-3)
             self.gauss_params["features_dc"] = Parameter(start)
             self.gauss_params["features_rest"] = Parameter(torch.zeros_like(self.features_rest))
-        self.head = make_head(self.config.defocus, self.num_train_data, self._stack_groups())
+        self.head = head
         self.register_buffer("background", torch.zeros(3))
         self.schedule: Schedule | None = None
 

@@ -312,3 +312,10 @@ def test_needles_are_punished(build: Build) -> None:
         model.scales[::2, 0] = math.log(20.0)
     loss = model.get_loss_dict(model.get_outputs(camera), batch)["scale_reg"]
     assert float(loss) == pytest.approx(0.1 * (20.0 - 10.0) / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize(("mode", "degree"), [("off", 3), ("splat", 1), ("image", 1)])
+def test_the_degree_of_harmonics_follows_the_mode(build: Build, mode: str, degree: int) -> None:
+    model = build(mode=mode, sh_degree=-1).pipeline.model
+    assert model.config.sh_degree == degree
+    assert model.features_rest.shape[1] == (degree + 1) ** 2 - 1

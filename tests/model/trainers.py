@@ -32,6 +32,7 @@ def build_trainer(data: Path, outputs: Path, *, mode: str = "splat", **options: 
     model = config.pipeline.model
     model.num_seeds = 600
     model.defocus.mode = mode
+    model.sh_degree = 3  # the most that there is to test
     for name, value in options.items():
         assert hasattr(model, name), name
         setattr(model, name, value)
