@@ -56,10 +56,10 @@ def defocus_picture(picture: Tensor, circle: Tensor, alpha: Tensor, *, linear_li
 
 def _defocus_light(light: Tensor, circle: Tensor, alpha: Tensor) -> Tensor:
     covered = alpha >= COVERED
-    blurred = disc_blur(light, extend_radius(circle.abs(), alpha))
+    whole = extend_radius(circle.abs(), alpha)
     layers = front_layer(circle.detach(), covered)
     if layers is None:
-        return blurred
+        return disc_blur(light, whole)
     front, at_edge = layers
     in_front = front > 0.5
     radius = circle.abs()
@@ -74,7 +74,9 @@ def _defocus_light(light: Tensor, circle: Tensor, alpha: Tensor) -> Tensor:
     far = disc_blur(torch.cat([(1 - share) * light, 1 - share], dim=-1), back_radius)
     seen = far[..., 3:]
     layered = near[..., :3] + (1 - near[..., 3:]) * far[..., :3] / seen.clamp(min=1e-3)
-    return torch.where(at_edge[..., None] & (seen > SEEN), layered, blurred)
+    two = at_edge & (seen[..., 0] > SEEN)
+    blurred = disc_blur(light, torch.where(two, torch.zeros_like(whole), whole))
+    return torch.where(two[..., None], layered, blurred)
 
 
 def extend_radius(radius: Tensor, alpha: Tensor) -> Tensor:
@@ -113,10 +115,18 @@ def front_layer(circle: Tensor, covered: Tensor) -> tuple[Tensor, Tensor] | None
     far = torch.finfo(circle.dtype).max
     low = -F.max_pool2d(-torch.where(covered, circle, far)[None, None], CELL, ceil_mode=True)
     high = F.max_pool2d(torch.where(covered, circle, -far)[None, None], CELL, ceil_mode=True)
-    # As far around as all but the largest discs reach.
-    reach = float(torch.quantile(circle[covered][::7].abs(), 0.98))
-    for _ in range(math.ceil(reach / CELL)):
-        low, high = -F.max_pool2d(-low, 3, stride=1, padding=1), F.max_pool2d(high, 3, stride=1, padding=1)
+    # Two surfaces meet at a pixel if the disc of one of them reaches the other: its own, or that of what lies there.
+    own_reach = torch.maximum(torch.where(high > -far, high.abs(), 0.0), torch.where(low < far, low.abs(), 0.0))
+    around_low, around_high, wide_low, wide_high = low, high, low, high
+    for k in range(math.ceil(float(own_reach.max()) / CELL)):
+        reaches = own_reach >= k * CELL
+        wide_low, wide_high = _lowest_around(wide_low), -_lowest_around(-wide_high)
+        # What comes from cells whose discs are as large as the way is long so far.
+        sent_low = _lowest_around(torch.where(around_low.abs() >= k * CELL, around_low, far))
+        sent_high = -_lowest_around(-torch.where(around_high.abs() >= k * CELL, around_high, -far))
+        around_low, around_high = torch.minimum(around_low, sent_low), torch.maximum(around_high, sent_high)
+        low = torch.minimum(torch.where(reaches, wide_low, low), around_low)
+        high = torch.maximum(torch.where(reaches, wide_high, high), around_high)
     low, high = (F.interpolate(t, scale_factor=CELL)[0, 0, :height, :width] for t in (low, high))
     edge = (high - low > EDGE_PX) & (low < far)
     if not bool(edge.any()):
@@ -124,6 +134,10 @@ def front_layer(circle: Tensor, covered: Tensor) -> tuple[Tensor, Tensor] | None
     gap = (high - low).clamp(min=EDGE_PX)
     share = ((0.5 * (low + high) - circle) / (SOFTNESS * gap) + 0.5).clamp(0.0, 1.0)
     return torch.where(edge & covered, share, torch.zeros_like(share)), edge
+
+
+def _lowest_around(cells: Tensor) -> Tensor:
+    return -F.max_pool2d(-cells, 3, stride=1, padding=1)
 
 
 __all__ = ["defocus_picture", "extend_radius", "front_layer"]

@@ -45,10 +45,27 @@ def blur_backward(radius, table, blurred, state, upstream, gradient, by_radius, 
     top = np.maximum(first_row - reach, 0)
     bottom = np.minimum(first_row + _BAND + reach, height)  # exclusive
     offset = np.concatenate([[0], np.cumsum(bottom - top)])
-    strips = np.zeros((offset[-1], width + 2, channels), dtype=np.float64)
+    strips = np.zeros((offset[-1], width + 2, channels), dtype=np.float32)
+    touched = np.empty((offset[-1], 2), dtype=np.int32)  # first and last column of each of their rows
+    touched[:] = (width + 2, -1)
     sizes = (height, width, channels)
-    run(_spread_rows, bands, sums, radius, table, blurred, area, upstream, top, offset, strips, by_radius, *sizes)
-    run(_collect_rows, bands, top, bottom, offset, strips, gradient, *sizes)
+    run(
+        _spread_rows,
+        bands,
+        sums,
+        radius,
+        table,
+        blurred,
+        area,
+        upstream,
+        top,
+        offset,
+        strips,
+        touched,
+        by_radius,
+        *sizes,
+    )
+    run(_collect_rows, bands, top, bottom, offset, strips, touched, gradient, *sizes)
 
 
 @kernel
@@ -117,7 +134,21 @@ def _blur_rows(queue, sums, radius, table, blurred, area, height, width, channel
 
 @kernel
 def _spread_rows(
-    queue, sums, radius, table, blurred, area, upstream, top, offset, strips, by_radius, height, width, channels
+    queue,
+    sums,
+    radius,
+    table,
+    blurred,
+    area,
+    upstream,
+    top,
+    offset,
+    strips,
+    touched,
+    by_radius,
+    height,
+    width,
+    channels,
 ):
     part = np.empty(channels, dtype=np.float64)
     while True:
@@ -130,6 +161,8 @@ def _spread_rows(
                 pixel = y * width + x
                 if radius[pixel] <= _MIN:
                     by_radius[pixel] = 0.0
+                    touched[shift + y, 0] = min(touched[shift + y, 0], x)
+                    touched[shift + y, 1] = max(touched[shift + y, 1], x + 1)
                     for c in range(channels):
                         strips[shift + y, x + 1, c] += upstream[pixel * channels + c]
                         strips[shift + y, x, c] -= upstream[pixel * channels + c]
@@ -158,6 +191,8 @@ def _spread_rows(
                             if row < 0 or row >= height:
                                 continue
                             inside = 0.0
+                            touched[shift + row, 0] = min(touched[shift + row, 0], i)
+                            touched[shift + row, 1] = max(touched[shift + row, 1], j + 1)
                             for c in range(channels):
                                 strips[shift + row, j, c] += part[c] * (1.0 - v)
                                 strips[shift + row, j + 1, c] += part[c] * v
@@ -172,23 +207,25 @@ def _spread_rows(
 
 
 @kernel
-def _collect_rows(queue, top, bottom, offset, strips, gradient, height, width, channels):
+def _collect_rows(queue, top, bottom, offset, strips, touched, gradient, height, width, channels):
+    line = np.empty((width + 2, channels), dtype=np.float64)
+    total = np.empty(channels, dtype=np.float64)
     while True:
         band = take(queue)
         if band < 0:
             break
-        line = np.empty(width + 2, dtype=np.float64)
         for y in range(band * _BAND, min((band + 1) * _BAND, height)):
+            line[:] = 0.0
+            for other in range(top.shape[0]):
+                if top[other] <= y < bottom[other]:
+                    at = offset[other] + y - top[other]
+                    for x in range(touched[at, 0], touched[at, 1] + 1):
+                        for c in range(channels):
+                            line[x, c] += strips[at, x, c]
+            # The last value stands for the one before it, as the running sums end with the same value twice.
             for c in range(channels):
-                for x in range(width + 2):
-                    line[x] = 0.0
-                for other in range(top.shape[0]):
-                    if top[other] <= y < bottom[other]:
-                        at = offset[other] + y - top[other]
-                        for x in range(width + 2):
-                            line[x] += strips[at, x, c]
-                # The last value stands for the one before it, as the running sums end with the same value twice.
-                total = line[width + 1]
-                for x in range(width - 1, -1, -1):
-                    total += line[x + 1]
-                    gradient[(y * width + x) * channels + c] = total
+                total[c] = line[width + 1, c]
+            for x in range(width - 1, -1, -1):
+                for c in range(channels):
+                    total[c] += line[x + 1, c]
+                    gradient[(y * width + x) * channels + c] = total[c]
