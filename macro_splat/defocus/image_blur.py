@@ -17,10 +17,10 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from macro_splat.image.disc_blur import disc_blur
+from macro_splat.image.extremes import extreme_around, extreme_in_cells
 from macro_splat.image.nearest import carry_to_nearest
 from macro_splat.image.transfer import linear_to_srgb, srgb_to_linear
 
@@ -113,31 +113,27 @@ def front_layer(circle: Tensor, covered: Tensor) -> tuple[Tensor, Tensor] | None
         return None
     height, width = circle.shape
     far = torch.finfo(circle.dtype).max
-    low = -F.max_pool2d(-torch.where(covered, circle, far)[None, None], CELL, ceil_mode=True)
-    high = F.max_pool2d(torch.where(covered, circle, -far)[None, None], CELL, ceil_mode=True)
+    low = extreme_in_cells(torch.where(covered, circle, far), CELL, torch.minimum)
+    high = extreme_in_cells(torch.where(covered, circle, -far), CELL, torch.maximum)
     # Two surfaces meet at a pixel if the disc of one of them reaches the other: its own, or that of what lies there.
     own_reach = torch.maximum(torch.where(high > -far, high.abs(), 0.0), torch.where(low < far, low.abs(), 0.0))
     around_low, around_high, wide_low, wide_high = low, high, low, high
     for k in range(math.ceil(float(own_reach.max()) / CELL)):
         reaches = own_reach >= k * CELL
-        wide_low, wide_high = _lowest_around(wide_low), -_lowest_around(-wide_high)
+        wide_low, wide_high = extreme_around(wide_low, torch.minimum), extreme_around(wide_high, torch.maximum)
         # What comes from cells whose discs are as large as the way is long so far.
-        sent_low = _lowest_around(torch.where(around_low.abs() >= k * CELL, around_low, far))
-        sent_high = -_lowest_around(-torch.where(around_high.abs() >= k * CELL, around_high, -far))
+        sent_low = extreme_around(torch.where(around_low.abs() >= k * CELL, around_low, far), torch.minimum)
+        sent_high = extreme_around(torch.where(around_high.abs() >= k * CELL, around_high, -far), torch.maximum)
         around_low, around_high = torch.minimum(around_low, sent_low), torch.maximum(around_high, sent_high)
         low = torch.minimum(torch.where(reaches, wide_low, low), around_low)
         high = torch.maximum(torch.where(reaches, wide_high, high), around_high)
-    low, high = (F.interpolate(t, scale_factor=CELL)[0, 0, :height, :width] for t in (low, high))
+    low, high = (t.repeat_interleave(CELL, 0).repeat_interleave(CELL, 1)[:height, :width] for t in (low, high))
     edge = (high - low > EDGE_PX) & (low < far)
     if not bool(edge.any()):
         return None
     gap = (high - low).clamp(min=EDGE_PX)
     share = ((0.5 * (low + high) - circle) / (SOFTNESS * gap) + 0.5).clamp(0.0, 1.0)
     return torch.where(edge & covered, share, torch.zeros_like(share)), edge
-
-
-def _lowest_around(cells: Tensor) -> Tensor:
-    return -F.max_pool2d(-cells, 3, stride=1, padding=1)
 
 
 __all__ = ["defocus_picture", "extend_radius", "front_layer"]

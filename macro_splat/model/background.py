@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import torch.nn.functional as F
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
+
+from macro_splat.image.extremes import extreme_around
 
 TOLERANCE = 0.06
 """How far a border pixel may be from the common colour, per channel, to count as it; sensor noise is within."""
@@ -71,6 +73,6 @@ def half_transparency(alpha: Tensor) -> Tensor:
     Args:
         alpha: [H, W, 1] opacity of a sharp render.
     """
-    around = alpha.detach().permute(2, 0, 1)
-    contrast = F.max_pool2d(around, 3, stride=1, padding=1) + F.max_pool2d(-around, 3, stride=1, padding=1)
-    return (alpha * (1.0 - alpha) * (1.0 - contrast.permute(1, 2, 0))).mean()
+    around = alpha.detach()[..., 0]
+    contrast = extreme_around(around, torch.maximum) - extreme_around(around, torch.minimum)
+    return (alpha * (1.0 - alpha) * (1.0 - contrast)[..., None]).mean()
