@@ -159,8 +159,13 @@ def _spread_rows(
         for y in range(band * _BAND, min((band + 1) * _BAND, height)):
             for x in range(width):
                 pixel = y * width + x
+                by_radius[pixel] = 0.0
+                any_slope = False
+                for c in range(channels):
+                    any_slope |= upstream[pixel * channels + c] != 0.0
+                if not any_slope:
+                    continue
                 if radius[pixel] <= _MIN:
-                    by_radius[pixel] = 0.0
                     touched[shift + y, 0] = min(touched[shift + y, 0], x)
                     touched[shift + y, 1] = max(touched[shift + y, 1], x + 1)
                     for c in range(channels):
@@ -169,40 +174,37 @@ def _spread_rows(
                     continue
                 k, share = _lookup(radius[pixel])
                 through = 0.0  # Σ upstream · blurred / area
-                any_slope = False
                 for c in range(channels):
                     part[c] = upstream[pixel * channels + c] / area[pixel]
                     through += part[c] * blurred[pixel * channels + c]
-                    any_slope |= part[c] != 0.0
                 slope = 0.0
-                if any_slope:
-                    for dy in range(table.shape[1]):
-                        growth = table[k + 1, dy] - table[k, dy]
-                        half = table[k, dy] + growth * share
-                        if half == 0.0:
-                            break
-                        left, right = x + 0.5 - half, x + 0.5 + half
-                        grows_left, grows_right = left > 0.0, right < width
-                        left, right = max(left, 0.0), min(right, np.float64(width))
-                        i, j = int(left), int(right)
-                        u, v = left - i, right - j
-                        for side in range(2 if dy > 0 else 1):
-                            row = y + dy if side == 0 else y - dy
-                            if row < 0 or row >= height:
-                                continue
-                            inside = 0.0
-                            touched[shift + row, 0] = min(touched[shift + row, 0], i)
-                            touched[shift + row, 1] = max(touched[shift + row, 1], j + 1)
-                            for c in range(channels):
-                                strips[shift + row, j, c] += part[c] * (1.0 - v)
-                                strips[shift + row, j + 1, c] += part[c] * v
-                                strips[shift + row, i, c] -= part[c] * (1.0 - u)
-                                strips[shift + row, i + 1, c] -= part[c] * u
-                                if grows_right:
-                                    inside += part[c] * (sums[row, j + 1, c] - sums[row, j, c])
-                                if grows_left:
-                                    inside += part[c] * (sums[row, i + 1, c] - sums[row, i, c])
-                            slope += growth * (inside - through * (int(grows_left) + int(grows_right)))
+                for dy in range(table.shape[1]):
+                    growth = table[k + 1, dy] - table[k, dy]
+                    half = table[k, dy] + growth * share
+                    if half == 0.0:
+                        break
+                    left, right = x + 0.5 - half, x + 0.5 + half
+                    grows_left, grows_right = left > 0.0, right < width
+                    left, right = max(left, 0.0), min(right, np.float64(width))
+                    i, j = int(left), int(right)
+                    u, v = left - i, right - j
+                    for side in range(2 if dy > 0 else 1):
+                        row = y + dy if side == 0 else y - dy
+                        if row < 0 or row >= height:
+                            continue
+                        inside = 0.0
+                        touched[shift + row, 0] = min(touched[shift + row, 0], i)
+                        touched[shift + row, 1] = max(touched[shift + row, 1], j + 1)
+                        for c in range(channels):
+                            strips[shift + row, j, c] += part[c] * (1.0 - v)
+                            strips[shift + row, j + 1, c] += part[c] * v
+                            strips[shift + row, i, c] -= part[c] * (1.0 - u)
+                            strips[shift + row, i + 1, c] -= part[c] * u
+                            if grows_right:
+                                inside += part[c] * (sums[row, j + 1, c] - sums[row, j, c])
+                            if grows_left:
+                                inside += part[c] * (sums[row, i + 1, c] - sums[row, i, c])
+                        slope += growth * (inside - through * (int(grows_left) + int(grows_right)))
                 by_radius[pixel] = slope * _STEPS
 
 
