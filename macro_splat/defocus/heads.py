@@ -36,6 +36,9 @@ class Head(nn.Module):
     uses_silhouette = False
     """Whether photographs' plain background tells the training where nothing is, see `DefocusConfig`."""
 
+    renders_sharp = False
+    """Whether the rendered opacity is that of the sharp picture, whose silhouettes are held crisp in training."""
+
     def __init__(self) -> None:
         super().__init__()
         self.lens = None
@@ -158,6 +161,7 @@ class ImageHead(LensHead):
     """Every pixel of the picture gathers its circle of confusion."""
 
     needs_depth = True
+    renders_sharp = True
     grow_gradient = 0.0002
     sh_degree = 1
     uses_silhouette = True

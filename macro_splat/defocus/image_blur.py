@@ -118,7 +118,7 @@ def front_layer(circle: Tensor, covered: Tensor) -> tuple[Tensor, Tensor] | None
     # Two surfaces meet at a pixel if the disc of one of them reaches the other: its own, or that of what lies there.
     own_reach = torch.maximum(torch.where(high > -far, high.abs(), 0.0), torch.where(low < far, low.abs(), 0.0))
     around_low, around_high, wide_low, wide_high = low, high, low, high
-    for k in range(math.ceil(float(own_reach.max()) / CELL)):
+    for k in range(math.ceil(min(float(own_reach.max()), max(height, width)) / CELL)):
         reaches = own_reach >= k * CELL
         wide_low, wide_high = extreme_around(wide_low, torch.minimum), extreme_around(wide_high, torch.maximum)
         # What comes from cells whose discs are as large as the way is long so far.

@@ -24,6 +24,8 @@ from torch import Tensor
 
 TABLE_STEPS = 128
 """Half-widths are tabulated for this many radii per pixel, and interpolated."""
+TABLE_ROWS = 64
+"""Rows of the largest table; the few larger discs are worked out, for tables grow with the square of the radius."""
 MIN_RADIUS = 1.0 / 32.0
 """Smaller discs leave the image as it is, and have no slope: their reach is a thousandth of a pixel."""
 
@@ -144,7 +146,7 @@ class _FusedDiscBlur(torch.autograd.Function):
 
 def _rows_needed(radius: Tensor) -> int:
     """Rows from the centre up that the largest disc touches, in steps of eight so that few tables are made."""
-    largest = float(radius.detach().max()) if radius.numel() else 0.0
+    largest = min(float(radius.detach().max()) if radius.numel() else 0.0, TABLE_ROWS - 9.0)
     return 8 * math.ceil((math.ceil(largest + 0.5) + 1) / 8)
 
 

@@ -11,6 +11,8 @@ collects in a strip of its own, and the strips are added up in their order: resu
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from macro_splat.simd import device, kernel, run, take
@@ -85,11 +87,27 @@ def _sum_rows(queue, image, sums, height, width, channels):
 
 
 @device
-def _lookup(radius):
-    """Where the table holds a radius: its row and the share of the next one."""
+def _lookup(table, radius):
+    """Where the table holds a radius, and how many rows its disc has: its row, -1 if it is too large, and the share."""
     at = np.float64(radius) * _STEPS
     k = int(at)
-    return k, at - k
+    if k + 1 < table.shape[0]:
+        return k, at - k, table.shape[1]
+    return -1, np.float64(radius), int(radius + 1.5)
+
+
+@device
+def _half_width(table, k, share, dy):
+    """Half-width of a disc in a row, and its slope by the radius. `k`, `share`: of `_lookup`."""
+    if k >= 0:
+        growth = table[k + 1, dy] - table[k, dy]
+        return table[k, dy] + growth * share, growth * _STEPS
+    inner, outer = (dy - 0.5) / share, min((dy + 0.5) / share, 1.0)
+    if inner >= 1.0:
+        return 0.0, 0.0
+    angle = math.asin(outer) - math.asin(inner)
+    chords = outer * math.sqrt(1.0 - outer * outer) - inner * math.sqrt(1.0 - inner * inner)
+    return 0.5 * share * share * (chords + angle), share * angle
 
 
 @kernel
@@ -107,12 +125,12 @@ def _blur_rows(queue, sums, radius, table, blurred, area, height, width, channel
                     for c in range(channels):
                         blurred[pixel * channels + c] = sums[y, x + 1, c] - sums[y, x, c]
                     continue
-                k, share = _lookup(radius[pixel])
+                k, share, rows = _lookup(table, radius[pixel])
                 covered = 0.0
                 for c in range(channels):
                     total[c] = 0.0
-                for dy in range(table.shape[1]):
-                    half = table[k, dy] + (table[k + 1, dy] - table[k, dy]) * share
+                for dy in range(rows):
+                    half, _ = _half_width(table, k, share, dy)
                     if half == 0.0:
                         break
                     left, right = max(x + 0.5 - half, 0.0), min(x + 0.5 + half, np.float64(width))
@@ -172,15 +190,14 @@ def _spread_rows(
                         strips[shift + y, x + 1, c] += upstream[pixel * channels + c]
                         strips[shift + y, x, c] -= upstream[pixel * channels + c]
                     continue
-                k, share = _lookup(radius[pixel])
+                k, share, rows = _lookup(table, radius[pixel])
                 through = 0.0  # Σ upstream · blurred / area
                 for c in range(channels):
                     part[c] = upstream[pixel * channels + c] / area[pixel]
                     through += part[c] * blurred[pixel * channels + c]
                 slope = 0.0
-                for dy in range(table.shape[1]):
-                    growth = table[k + 1, dy] - table[k, dy]
-                    half = table[k, dy] + growth * share
+                for dy in range(rows):
+                    half, growth = _half_width(table, k, share, dy)
                     if half == 0.0:
                         break
                     left, right = x + 0.5 - half, x + 0.5 + half
@@ -205,7 +222,7 @@ def _spread_rows(
                             if grows_left:
                                 inside += part[c] * (sums[row, i + 1, c] - sums[row, i, c])
                         slope += growth * (inside - through * (int(grows_left) + int(grows_right)))
-                by_radius[pixel] = slope * _STEPS
+                by_radius[pixel] = slope
 
 
 @kernel

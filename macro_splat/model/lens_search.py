@@ -31,8 +31,6 @@ def search_lens(model: MacroSplatModel, lens: LensBank, datamanager: Any) -> Non
     unknown_aperture = _unknown(cameras, "aperture_radius")
     if not bool(unknown_focus.any() | unknown_aperture.any()):
         return
-    training = model.training
-    model.eval()
     views = []
     moved = 0
     for index in range(len(cameras)):
@@ -47,9 +45,9 @@ def search_lens(model: MacroSplatModel, lens: LensBank, datamanager: Any) -> Non
                 focus = better
         if index % max(1, len(cameras) // VIEWS_FOR_STRENGTH) == 0:
             views.append((view, focus, strength))
-    factor = search_strength(views) if bool(unknown_aperture.any()) else 1.0
+    # One factor for all: where some apertures are given, they hold the others.
+    factor = search_strength(views) if bool(unknown_aperture.all()) else 1.0
     lens.log_aperture_shared.add_(math.log(factor))
-    model.train(training)
     CONSOLE.log(f"Lens tried out: {moved} of {len(cameras)} planes of focus moved, aperture times {factor:g}.")
 
 
@@ -62,16 +60,9 @@ def _unknown(cameras: Any, key: str) -> torch.Tensor:
 
 def _sharp_view(model: MacroSplatModel, datamanager: Any, index: int) -> SharpView:
     camera = datamanager.train_dataset.cameras[index : index + 1].to(model.device)
-    camera.camera_to_worlds = model.camera_optimizer.apply_to_camera(_with_index(camera, index))
-    outputs = model.get_outputs(camera)
-    batch = {k: v for k, v in datamanager.cached_train[index].items() if k in ("image", "empty")}
-    photograph = model.composite_with_background(model.get_gt_img(batch["image"]), model.background)
-    depth = outputs["depth"].clamp(min=1e-6)
+    outputs = model.render_training_view(camera, index)
+    image = datamanager.cached_train[index]["image"]
+    photograph = model.composite_with_background(model.get_gt_img(image), model.background)
     alpha = outputs["accumulation"]
     blur = partial(defocus_picture, outputs["rgb"], alpha=alpha)
-    return SharpView(photograph, 1.0 / depth, alpha, blur)
-
-
-def _with_index(camera: Any, index: int) -> Any:
-    camera.metadata = {**(camera.metadata or {}), "cam_idx": index}
-    return camera
+    return SharpView(photograph, 1.0 / outputs["depth"].clamp(min=1e-6), alpha, blur)

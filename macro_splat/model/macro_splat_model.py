@@ -300,16 +300,21 @@ class MacroSplatModel(SplatfactoModel):
         width, height = int(camera.width), int(camera.height)
         if not (0 <= x < width and 0 <= y < height):
             raise MacroSplatError(f"pixel ({x}, {y}): view {view} has {width} x {height} pixels, counted from 0")
+        outputs = self.render_training_view(camera, view)
+        depth = torch.where(outputs["accumulation"] > 0, outputs["depth"], 0.0)
+        return self.head.kernel_at(view, depth, outputs["accumulation"], camera.fx[0, 0], x, y)
+
+    @torch.no_grad()
+    def render_training_view(self, camera: Cameras, view: int) -> dict[str, Tensor]:
+        """The sharp picture of a training view from its refined pose, as `get_outputs` gives it."""
         camera.metadata = {**(camera.metadata or {}), "cam_idx": view}
         camera.camera_to_worlds = self.camera_optimizer.apply_to_camera(camera)
         training = self.training
         self.eval()
         try:
-            outputs = self.get_outputs_for_camera(camera)
+            return self.get_outputs_for_camera(camera)
         finally:
             self.train(training)
-        depth = torch.where(outputs["accumulation"] > 0, outputs["depth"], 0.0)
-        return self.head.kernel_at(view, depth, outputs["accumulation"], camera.fx[0, 0], x, y)
 
     def _visible_gaussians(self) -> dict[str, Any] | None:
         """The Gaussians as the rasterizer takes them, within the viewer's crop box; None if that is empty."""
@@ -369,14 +374,14 @@ class MacroSplatModel(SplatfactoModel):
         if self.config.use_scale_regularization and self.step % 10 == 0:
             losses["scale_reg"] = 0.1 * self._needles()
         if self.training:
-            if defocus.crisp_weight > 0 and self.head.needs_depth and self.schedule is not None:
+            if defocus.crisp_weight > 0 and self.head.renders_sharp and self.schedule is not None:
                 alpha = outputs["accumulation"]
                 weight = defocus.crisp_weight * self.schedule.crispness(self.step)
                 losses["crisp"] = weight * half_transparency(alpha)
             losses |= self.head.losses()
             if empty is not None:
                 alpha = outputs["accumulation"] * empty
-                losses["silhouette"] = self.config.defocus.silhouette_weight * alpha.mean()
+                losses["silhouette"] = defocus.silhouette_weight * alpha.mean()
             self.camera_optimizer.get_loss_dict(losses)
         return losses
 

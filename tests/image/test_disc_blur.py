@@ -129,3 +129,23 @@ def test_any_number_of_threads_gives_the_same() -> None:
 def test_wrong_shapes() -> None:
     with pytest.raises(ValueError, match="disc_blur"):
         disc_blur(torch.zeros(4, 5, 3), torch.zeros(5, 4))
+
+
+def test_discs_larger_than_any_table() -> None:
+    image, _ = scene()
+    blurred = disc_blur(image, torch.full((37, 53), 50_000.0))
+    assert torch.allclose(blurred, image.mean(dim=(0, 1)).expand_as(image), atol=1e-5)
+
+
+def test_large_discs_against_float64() -> None:
+    generator = torch.Generator().manual_seed(2)
+    image = torch.rand(150, 160, 1, generator=generator)
+    radius = 50 + 30 * torch.rand(150, 160, generator=generator)
+    x, r = image.clone().requires_grad_(), radius.clone().requires_grad_()
+    disc_blur(x, r).square().sum().backward()
+    x64, r64 = image.double().requires_grad_(), radius.double().requires_grad_()
+    _disc_blur_by_rows(x64, r64).square().sum().backward()
+    for ours, exact in ((x.grad, x64.grad), (r.grad, r64.grad)):
+        assert ours is not None
+        assert exact is not None
+        assert (ours - exact).abs().median() < 1e-3 * exact.abs().max()

@@ -176,3 +176,11 @@ def test_evaluation_of_a_capture(trainer: MacroSplatTrainer) -> None:
     metrics = trainer.pipeline.get_average_eval_image_metrics(step=0)
     assert 5 < float(metrics["psnr"]) < 40
     assert -1 <= float(metrics["ssim"]) <= 1
+
+
+@pytest.mark.parametrize(("mode", "crisp"), [("image", True), ("splat", False), ("coc", False), ("off", False)])
+def test_only_our_sharp_picture_is_held_crisp(build: Build, mode: str, crisp: bool) -> None:
+    trainer = build(mode=mode)
+    model = begin(trainer)
+    camera, batch = training_view(trainer, 0)
+    assert ("crisp" in model.get_loss_dict(model.get_outputs(camera), batch)) is crisp
