@@ -198,7 +198,8 @@ class ImageHead(LensHead):
         At the edge of one surface before another, where a pixel is made of two layers, it is that of its own.
         """
         circle, opacity = self.circle(view, depth, focal_px)[..., 0], alpha[..., 0]
-        radius = float(extend_radius(circle.abs(), opacity)[y, x])
+        own, carried = (float(share[y, x]) for share in extend_radius(circle.abs(), opacity))
+        radius = own * abs(float(circle[y, x])) + (1 - own) * carried
         signed, _ = carry_to_nearest(circle, opacity >= COVERED)
         sign = -1.0 if signed[y, x] < 0 else 1.0
         return kernel_of_circle(2.0 * sign * radius, self.kernel_shape, float(depth[y, x]))

@@ -1,15 +1,7 @@
 """Defocus as an operator on the rendered picture: every pixel gathers the light of its circle of confusion.
 
-A pixel gathers over a disc of its own radius, which is right as long as depth changes smoothly. At the edge of a
-surface in front of another it is not: blur of what is in front spreads over what is sharp behind it, and what is sharp
-in front does not spread into the blur behind it. There the picture is taken for two layers, split half-way between
-the nearest and the farthest circle of confusion around. With m the share of the front layer in a pixel of colour P,
-and G the gathering with a layer's own radii, carried to where the other one covers it,
-
-    blurred = G_front(mP) + (1 − G_front(m)) · G_back((1−m)P) / G_back(1−m).
-
-The back layer is normalised by what is seen of it, so it goes on unchanged behind the front one, and where both are
-one surface after all the two parts add up to it again.
+At the edge of a surface in front of another the picture is taken for two layers, split half-way between the nearest
+and the farthest circle of confusion around, see `macro_splat/image/layered_blur.py`.
 """
 
 from __future__ import annotations
@@ -19,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from macro_splat.image.disc_blur import disc_blur
 from macro_splat.image.extremes import extreme_around, extreme_in_cells
+from macro_splat.image.layered_blur import Layers, layered_blur
 from macro_splat.image.nearest import carry_to_nearest
 from macro_splat.image.transfer import linear_to_srgb, srgb_to_linear
 
@@ -30,8 +22,6 @@ EDGE_PX = 1.0
 """Difference of the circle's signed radius around a pixel, from which it is taken for two layers."""
 SOFTNESS = 0.2
 """Width of the transition between the layers, as a share of that difference."""
-SEEN = 0.05
-"""Share of its disc that a pixel must see of the back layer, for that to be known behind the front one."""
 CELL = 4
 """Pixels along the squares in which the nearest and the farthest circle are looked for."""
 
@@ -55,49 +45,38 @@ def defocus_picture(picture: Tensor, circle: Tensor, alpha: Tensor, *, linear_li
 
 
 def _defocus_light(light: Tensor, circle: Tensor, alpha: Tensor) -> Tensor:
-    covered = alpha >= COVERED
-    whole = extend_radius(circle.abs(), alpha)
-    layers = front_layer(circle.detach(), covered)
-    if layers is None:
-        return disc_blur(light, whole)
-    front, at_edge = layers
+    covered, radius = alpha >= COVERED, circle.abs()
+    own, carried = extend_radius(radius, alpha)
+    share = front_layer(circle.detach(), covered)
+    if share is None:
+        return layered_blur(light, radius, own, carried, None)
+    front, edge = share
     in_front = front > 0.5
-    radius = circle.abs()
-    nearest, distance = carry_to_nearest(radius, in_front)
-    reached = torch.where(distance <= nearest + 1.5, nearest, torch.zeros_like(nearest))
-    front_radius = torch.where(in_front, radius, reached) * at_edge
     behind = covered & ~in_front
     # Under the front layer the back one goes on, however far that is.
-    back_radius = torch.where(behind, radius, carry_to_nearest(radius, behind)[0]) * at_edge
-    share = front[..., None]
-    near = disc_blur(torch.cat([share * light, share], dim=-1), front_radius)
-    far = disc_blur(torch.cat([(1 - share) * light, 1 - share], dim=-1), back_radius)
-    seen = far[..., 3:]
-    layered = near[..., :3] + (1 - near[..., 3:]) * far[..., :3] / seen.clamp(min=1e-3)
-    two = at_edge & (seen[..., 0] > SEEN)
-    blurred = disc_blur(light, torch.where(two, torch.zeros_like(whole), whole))
-    return torch.where(two[..., None], layered, blurred)
+    limit = float(radius.detach().max()) + 2 * CELL  # an edge is not farther from what makes it one
+    layers = Layers(
+        edge, front, in_front, behind, carry_within_reach(radius, in_front), carry_to_nearest(radius, behind, limit)[0]
+    )
+    return layered_blur(light, radius, own, carried, layers)
 
 
-def extend_radius(radius: Tensor, alpha: Tensor) -> Tensor:
+def extend_radius(radius: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
     """Carry the radius past the silhouette, as far as it reaches: a blurred object spreads into the space beside it.
-
-    Where there is nothing, a pixel takes the radius of the nearest covered pixel, if a disc of that radius reaches
-    from there to here; otherwise it is 0. No gradient flows through what is carried.
 
     Args:
         radius, alpha: [H, W].
 
     Returns:
-        [H, W]
+        How far a pixel's radius is its own, [H, W] in 0..1, and what is carried there from the nearest covered pixel.
     """
-    own = (alpha / COVERED).clamp(max=1.0).detach()
-    covered = own >= 1.0
-    if bool(covered.all()):
-        return radius
-    nearest, distance = carry_to_nearest(radius, covered)
-    carried = torch.where(distance <= nearest + 1.5, nearest, torch.zeros_like(nearest))
-    return own * radius + (1.0 - own) * carried
+    return (alpha / COVERED).clamp(max=1.0), carry_within_reach(radius, alpha >= COVERED)
+
+
+def carry_within_reach(radius: Tensor, known: Tensor) -> Tensor:
+    """The radius of the nearest known pixel where a disc of that radius reaches from there to here, else 0. [H, W]"""
+    nearest, distance = carry_to_nearest(radius, known, float(radius.detach().max()) + 1.5)
+    return torch.where(distance <= nearest + 1.5, nearest, torch.zeros_like(nearest))
 
 
 def front_layer(circle: Tensor, covered: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -136,4 +115,4 @@ def front_layer(circle: Tensor, covered: Tensor) -> tuple[Tensor, Tensor] | None
     return torch.where(edge & covered, share, torch.zeros_like(share)), edge
 
 
-__all__ = ["defocus_picture", "extend_radius", "front_layer"]
+__all__ = ["carry_within_reach", "defocus_picture", "extend_radius", "front_layer"]

@@ -73,6 +73,13 @@ def _half_widths(radius: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArra
     return integral(rows + 0.5) - integral(rows - 0.5)
 
 
+def half_width_table(largest: float) -> NDArray[np.float64]:
+    """A table that goes up to the radius ``largest``, or as far as tables go."""
+    # Rows from the centre up that the disc touches, in steps of eight so that few tables are made.
+    rows = math.ceil(min(TABLE_ROWS - 9.0, largest) + 0.5) + 1  # in this order, not-a-number gives the largest
+    return _table(8 * math.ceil(rows / 8))
+
+
 @cache
 def _table(rows: int) -> NDArray[np.float64]:
     """Half-widths for radii k / TABLE_STEPS, k = 0 … up to the largest that needs only this many rows. [K, rows]"""
@@ -127,7 +134,7 @@ class _FusedDiscBlur(torch.autograd.Function):
 
         image, radius = image.contiguous(), radius.contiguous()
         blurred = torch.empty_like(image)
-        ctx.table = _table(_rows_needed(radius))
+        ctx.table = half_width_table(float(radius.detach().max()) if radius.numel() else 0.0)
         ctx.state = blur(_flat(image), _flat(radius), ctx.table, _flat(blurred), *image.shape)
         ctx.save_for_backward(radius, blurred)
         return blurred
@@ -142,12 +149,6 @@ class _FusedDiscBlur(torch.autograd.Function):
         arguments = (_flat(radius), ctx.table, _flat(blurred), ctx.state, _flat(upstream))
         blur_backward(*arguments, _flat(gradient), _flat(by_radius), *upstream.shape)
         return gradient, by_radius
-
-
-def _rows_needed(radius: Tensor) -> int:
-    """Rows from the centre up that the largest disc touches, in steps of eight so that few tables are made."""
-    largest = min(float(radius.detach().max()) if radius.numel() else 0.0, TABLE_ROWS - 9.0)
-    return 8 * math.ceil((math.ceil(largest + 0.5) + 1) / 8)
 
 
 def _flat(tensor: Tensor) -> np.ndarray:

@@ -87,7 +87,7 @@ def _sum_rows(queue, image, sums, height, width, channels):
 
 
 @device
-def _lookup(table, radius):
+def lookup(table, radius):
     """Where the table holds a radius, and how many rows its disc has: its row, -1 if it is too large, and the share."""
     at = np.float64(radius) * _STEPS
     k = int(at)
@@ -97,8 +97,8 @@ def _lookup(table, radius):
 
 
 @device
-def _half_width(table, k, share, dy):
-    """Half-width of a disc in a row, and its slope by the radius. `k`, `share`: of `_lookup`."""
+def half_width(table, k, share, dy):
+    """Half-width of a disc in a row, and its slope by the radius. `k`, `share`: of `lookup`."""
     if k >= 0:
         growth = table[k + 1, dy] - table[k, dy]
         return table[k, dy] + growth * share, growth * _STEPS
@@ -125,12 +125,12 @@ def _blur_rows(queue, sums, radius, table, blurred, area, height, width, channel
                     for c in range(channels):
                         blurred[pixel * channels + c] = sums[y, x + 1, c] - sums[y, x, c]
                     continue
-                k, share, rows = _lookup(table, radius[pixel])
+                k, share, rows = lookup(table, radius[pixel])
                 covered = 0.0
                 for c in range(channels):
                     total[c] = 0.0
-                for dy in range(rows):
-                    half, _ = _half_width(table, k, share, dy)
+                for dy in range(min(rows, height)):
+                    half, _ = half_width(table, k, share, dy)
                     if half == 0.0:
                         break
                     left, right = max(x + 0.5 - half, 0.0), min(x + 0.5 + half, np.float64(width))
@@ -190,14 +190,14 @@ def _spread_rows(
                         strips[shift + y, x + 1, c] += upstream[pixel * channels + c]
                         strips[shift + y, x, c] -= upstream[pixel * channels + c]
                     continue
-                k, share, rows = _lookup(table, radius[pixel])
+                k, share, rows = lookup(table, radius[pixel])
                 through = 0.0  # Σ upstream · blurred / area
                 for c in range(channels):
                     part[c] = upstream[pixel * channels + c] / area[pixel]
                     through += part[c] * blurred[pixel * channels + c]
                 slope = 0.0
-                for dy in range(rows):
-                    half, growth = _half_width(table, k, share, dy)
+                for dy in range(min(rows, height)):
+                    half, growth = half_width(table, k, share, dy)
                     if half == 0.0:
                         break
                     left, right = x + 0.5 - half, x + 0.5 + half

@@ -1,64 +1,97 @@
-"""The nearest known pixel by two sweeps over the image, each forth and back along every row."""
+"""The nearest known pixel, first within every row, then across the rows, as far as the best so far leaves a chance."""
 
 # Numba types what it compiles, by rules that mypy does not know.
 # mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from macro_splat.simd import device, kernel, run, take
+from macro_splat.simd import kernel, run, take
+from macro_splat.simd.lanes import LANES, i32x8, lane_max, load, minimum, peek, poke, select, store
 
-_FAR = 1 << 14  # rows or columns off: farther than any image is wide
-
-
-def nearest_known(known):
-    """Row and column [H, W] int32 of the nearest pixel that is known; `known` [H, W] bool with at least one of them."""
-    row, column = np.empty(known.shape, dtype=np.int32), np.empty(known.shape, dtype=np.int32)
-    run(_sweep, 1, known, row, column)
-    return row, column
+_BAND = 16  # rows per work item
+_NONE = 1 << 15  # columns off: farther than any image is wide
 
 
-@device
-def _offer(row, column, y, x, from_y, from_x, best):
-    """Take over a neighbour's pixel if it is closer than `best`; the square of the distance then."""
-    r, c = row[from_y, from_x], column[from_y, from_x]
-    distance = (r - y) * (r - y) + (c - x) * (c - x)
-    if distance < best:
-        row[y, x], column[y, x] = r, c
-        return distance
-    return best
+def nearest_known(values, known, limit):
+    """The value [H, W] of the nearest known pixel, and its distance: 0 and infinity where it is over `limit` off.
+
+    `values` floating point [H, W], `known` bool [H, W], `limit` in pixels.
+    """
+    height, width = known.shape
+    pitch = width + LANES
+    off = np.empty(height * pitch, dtype=np.int32)  # squared distance to the nearest known pixel of the row
+    column = np.empty(height * pitch, dtype=np.int32)  # and where that is
+    carried = np.empty(height * width, dtype=values.dtype)
+    distance = np.empty(height * width, dtype=values.dtype)
+    bands = -(-height // _BAND)
+    run(_scan_rows, bands, known.reshape(-1).view(np.uint8), off, column, height, width)
+    limit = math.floor(min(limit, height + width))
+    run(_scan_columns, bands, values.reshape(-1), off, column, limit, carried, distance, height, width)
+    return carried.reshape(height, width), distance.reshape(height, width)
 
 
 @kernel
-def _sweep(queue, known, row, column):
-    if take(queue) < 0:
-        return
-    height, width = known.shape
-    for y in range(height):
-        for x in range(width):
-            row[y, x] = y if known[y, x] else y - _FAR
-            column[y, x] = x
-    for down in range(2):
-        for k in range(height):
-            y = k if down == 0 else height - 1 - k
-            before = y - 1 if down == 0 else y + 1
-            inside = 0 <= before < height
-            for forth in range(2):
-                for j in range(width):
-                    x = j if forth == 0 else width - 1 - j
-                    if known[y, x]:
-                        continue
-                    r, c = row[y, x] - y, column[y, x] - x
-                    best = r * r + c * c
-                    if forth == 0:
-                        if x > 0:
-                            best = _offer(row, column, y, x, y, x - 1, best)
-                        if inside:
-                            if x > 0:
-                                best = _offer(row, column, y, x, before, x - 1, best)
-                            best = _offer(row, column, y, x, before, x, best)
-                            if x < width - 1:
-                                best = _offer(row, column, y, x, before, x + 1, best)
-                    elif x < width - 1:
-                        _offer(row, column, y, x, y, x + 1, best)
+def _scan_rows(queue, known, off, column, height, width):
+    pitch = width + LANES
+    while True:
+        band = take(queue)
+        if band < 0:
+            break
+        for y in range(band * _BAND, min((band + 1) * _BAND, height)):
+            last = -_NONE
+            for x in range(width):
+                if peek(known, y * width + x) != 0:
+                    last = x
+                poke(column, y * pitch + x, last)
+            last = width + _NONE
+            for x in range(width - 1, -1, -1):
+                if peek(known, y * width + x) != 0:
+                    last = x
+                before = peek(column, y * pitch + x)
+                nearest = before if x - before <= last - x else last
+                poke(column, y * pitch + x, nearest)
+                poke(off, y * pitch + x, (nearest - x) * (nearest - x))
+            for x in range(width, pitch):
+                poke(off, y * pitch + x, 0)  # beside the image: nothing to look for
+
+
+@kernel
+def _scan_columns(queue, values, off, column, limit, carried, distance, height, width):
+    pitch = width + LANES
+    rows = np.empty(LANES, dtype=np.int32)
+    squares = np.empty(LANES, dtype=np.int32)
+    while True:
+        band = take(queue)
+        if band < 0:
+            break
+        for y in range(band * _BAND, min((band + 1) * _BAND, height)):
+            for x in range(0, width, LANES):
+                best, row = load(off, y * pitch + x), i32x8(y)
+                best = minimum(best, i32x8(limit * limit + 1))
+                for dy in range(1, limit + 1):
+                    square = dy * dy
+                    if square >= lane_max(best):
+                        break
+                    if y >= dy:
+                        offered = load(off, (y - dy) * pitch + x) + square
+                        row = select(offered < best, i32x8(y - dy), row)
+                        best = minimum(best, offered)
+                    if y + dy < height:
+                        offered = load(off, (y + dy) * pitch + x) + square
+                        row = select(offered < best, i32x8(y + dy), row)
+                        best = minimum(best, offered)
+                store(rows, 0, row)
+                store(squares, 0, best)
+                for lane in range(min(LANES, width - x)):
+                    pixel = y * width + x + lane
+                    if squares[lane] > limit * limit:
+                        poke(carried, pixel, 0.0)
+                        poke(distance, pixel, np.inf)
+                    else:
+                        from_row = rows[lane]
+                        poke(carried, pixel, peek(values, from_row * width + peek(column, from_row * pitch + x + lane)))
+                        poke(distance, pixel, np.sqrt(np.float32(squares[lane])))

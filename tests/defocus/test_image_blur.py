@@ -110,7 +110,8 @@ def test_a_blurred_object_spreads_into_empty_space_and_keeps_its_light() -> None
 def test_extended_radius_ends_where_no_disc_reaches() -> None:
     alpha = torch.zeros(50, 50)
     alpha[20:30, 20:30] = 1.0
-    radius = extend_radius(4.0 * alpha, alpha)
+    own, carried = extend_radius(4.0 * alpha, alpha)
+    radius = own * 4.0 * alpha + (1 - own) * carried
     assert (radius[20:30, 15:35] == 4).all()
     assert (radius[:, :14] == 0).all()
 

@@ -1,5 +1,7 @@
 """The nearest known pixel against scipy's exact distances."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -19,11 +21,22 @@ def test_distances(share: float) -> None:
     values = torch.rand(known.shape)
     carried, distance = carry_to_nearest(values, torch.from_numpy(known))
     exact = ndimage.distance_transform_edt(~known)
-    assert np.abs(distance.numpy() - exact).max() < 0.3
-    assert (np.abs(distance.numpy() - exact) < 1e-5).mean() > 0.995
+    np.testing.assert_allclose(distance.numpy(), exact, rtol=1e-6)
     assert torch.equal(carried[torch.from_numpy(known)], values[torch.from_numpy(known)])
     # What was carried comes from a known pixel.
     assert np.isin(carried.numpy(), values.numpy()[known]).all()
+
+
+@pytest.mark.parametrize("limit", [1.0, 5.0, 17.5])
+def test_a_limit_only_ends_the_search(limit: float) -> None:
+    known, values = torch.from_numpy(blobs(2, 0.01)), torch.rand(61, 83)
+    carried, distance = carry_to_nearest(values, known)
+    limited, limited_distance = carry_to_nearest(values, known, limit)
+    near = distance <= math.floor(limit)
+    assert torch.equal(limited[near], carried[near])
+    assert torch.equal(limited_distance[near], distance[near])
+    assert (limited[~near] == 0).all()
+    assert torch.isinf(limited_distance[~near]).all()
 
 
 @pytest.mark.parametrize("share", [0.0005, 0.05, 0.4])
