@@ -83,6 +83,36 @@ MODES = (
 )
 """In the order of the table."""
 
+DEFOCUS = "pipeline.model.defocus"
+
+
+def _without(name: str, title: str, overrides: Mapping[str, Any]) -> Mode:
+    return Mode(f"image-{name}", f"ours, image, {title}", {MODE_KEY: "image", **overrides})
+
+
+ABLATIONS = (
+    _without("no-depth-edges", "one layer at depth edges", {f"{DEFOCUS}.depth_edges": False}),
+    _without("no-linear-light", "sRGB values added up", {f"{DEFOCUS}.linear_light": False}),
+    _without("no-silhouette", "no silhouette term", {f"{DEFOCUS}.silhouette_weight": 0.0}),
+    _without("no-crispness", "no crispness term", {f"{DEFOCUS}.crisp_weight": 0.0}),
+    _without("no-fine-growth", "splatfacto's growth threshold", {"pipeline.model.densify_grad_thresh": 0.0008}),
+    _without("sh-3", "splatfacto's colour degree 3", {"pipeline.model.sh_degree": 3}),
+    _without("no-search", "lens not searched for", {f"{DEFOCUS}.lens_search": False}),
+    _without(
+        "no-lens-learning",
+        "lens not learnt",
+        # Not 0, of which a decaying rate would be 0/0.
+        {
+            f"optimizers.{group}.{part}.{key}": 1e-12
+            for group in ("lens_focus", "lens_aperture")
+            for part, key in (("optimizer", "lr"), ("scheduler", "lr_final"))
+        },
+    ),
+    _without("blur-net", "with BlurNet", {f"{DEFOCUS}.blur_net": True}),
+    _without("clarity", "blurred pixels weigh 0.3", {f"{DEFOCUS}.blurred_weight": 0.3}),
+)
+"""Our method with one part taken away or another added."""
+
 VARIANTS = (
     Variant("given", "lens given"),
     Variant("unknown", "lens unknown", {"pipeline.datamanager.dataparser.ignore_optics": True}, lens_only=True),

@@ -17,6 +17,7 @@ def benchmark(
     iterations: int = 3000,
     output: Path = Path("benchmark"),
     seed: int = 42,
+    ablation: bool = False,
     resume: bool = True,
 ) -> int:
     """Train the chosen modes on captures with equal iterations, and compare their sharp renders with the truth.
@@ -34,14 +35,17 @@ def benchmark(
         iterations: of each training.
         output: folder for runs and tables.
         seed: of all random numbers; one seed gives one result.
+        ablation: also train our image mode with each of its parts taken away in turn.
         resume: read finished runs instead of doing them again.
     """
-    from macro_splat.benchmark.modes import MODES, VARIANTS, choose
+    from macro_splat.benchmark.modes import ABLATIONS, MODES, VARIANTS, choose
     from macro_splat.benchmark.report import run_and_report
 
     if not captures:
         raise MacroSplatError("no capture given; name the folders of one or more captures")
     if iterations < 1:
         raise MacroSplatError(f"--iterations {iterations}: must be at least 1")
-    chosen_modes, chosen_variants = choose("modes", MODES, modes), choose("variants", VARIANTS, variants)
+    wanted = (*modes, *(mode.name for mode in ABLATIONS)) if ablation else modes
+    chosen_modes = choose("modes", (*MODES, *ABLATIONS), wanted)
+    chosen_variants = choose("variants", VARIANTS, variants)
     return run_and_report(captures, chosen_modes, chosen_variants, iterations, output, seed, resume)

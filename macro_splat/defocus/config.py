@@ -18,6 +18,12 @@ class DefocusConfig:
     methods to compare with, see macro_splat/rivals/."""
     linear_light: bool = True
     """image: add up light as a sensor does, not the values of the sRGB curve."""
+    depth_edges: bool = True
+    """image: at the edge of a surface in front of another one, blur each by itself. False: every pixel gathers over its
+    own circle alone, and what is sharp in front bleeds into the blur behind it."""
+    lens_search: bool = True
+    """image, splat: try out the focus and aperture that the capture does not tell on the model in training, a few
+    times. False: they are only learnt, from what the photographs show at the start."""
     residual_weight: float = 0.1
     """Weight of the prior that the same lens at the same aperture took all photographs."""
     silhouette_weight: float = 0.1

@@ -172,7 +172,8 @@ class ImageHead(LensHead):
         """As `defocus_picture`."""
         assert depth is not None
         circle = self.circle(view, depth, focal_px)
-        return defocus_picture(picture, circle, alpha, linear_light=self.config.linear_light)
+        config = self.config
+        return defocus_picture(picture, circle, alpha, linear_light=config.linear_light, depth_edges=config.depth_edges)
 
     def circle(self, view: int, depth: Tensor, focal_px: Tensor) -> Tensor:
         """As the parent's."""

@@ -26,7 +26,9 @@ CELL = 4
 """Pixels along the squares in which the nearest and the farthest circle are looked for."""
 
 
-def defocus_picture(picture: Tensor, circle: Tensor, alpha: Tensor, *, linear_light: bool = True) -> Tensor:
+def defocus_picture(
+    picture: Tensor, circle: Tensor, alpha: Tensor, *, linear_light: bool = True, depth_edges: bool = True
+) -> Tensor:
     """Blur a sharp picture as a lens does.
 
     Args:
@@ -35,19 +37,20 @@ def defocus_picture(picture: Tensor, circle: Tensor, alpha: Tensor, *, linear_li
             depth (negative before the plane of focus).
         alpha: [H, W, 1] opacity of the render.
         linear_light: add up light; False adds up the sRGB values.
+        depth_edges: tell two layers apart where one surface ends before another.
 
     Returns:
         [H, W, 3] sRGB.
     """
     light = srgb_to_linear(picture) if linear_light else picture
-    blurred = _defocus_light(light, circle[..., 0], alpha[..., 0].detach())
+    blurred = _defocus_light(light, circle[..., 0], alpha[..., 0].detach(), depth_edges)
     return linear_to_srgb(blurred) if linear_light else blurred
 
 
-def _defocus_light(light: Tensor, circle: Tensor, alpha: Tensor) -> Tensor:
+def _defocus_light(light: Tensor, circle: Tensor, alpha: Tensor, depth_edges: bool) -> Tensor:
     covered, radius = alpha >= COVERED, circle.abs()
     own, carried = extend_radius(radius, alpha)
-    share = front_layer(circle.detach(), covered)
+    share = front_layer(circle.detach(), covered) if depth_edges else None
     if share is None:
         return layered_blur(light, radius, own, carried, None)
     front, edge = share

@@ -62,7 +62,9 @@ def layered_blur(light: Tensor, radius: Tensor, own: Tensor, carried: Tensor, la
     return _layered_blur_by_parts(light, radius, own, carried, layers)
 
 
-def _layered_blur_by_parts(light: Tensor, radius: Tensor, own: Tensor, carried: Tensor, layers: Layers | None) -> Tensor:
+def _layered_blur_by_parts(
+    light: Tensor, radius: Tensor, own: Tensor, carried: Tensor, layers: Layers | None
+) -> Tensor:
     """The same, one layer after the other."""
     whole = own * radius + (1 - own) * carried
     if layers is None:

@@ -8,7 +8,7 @@ Sums are kept in float32: at the end of a white row of 6,000 pixels they are goo
 """
 
 # Numba types what it compiles, by rules that mypy does not know.
-# mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
+# mypy: disable-error-code="no-untyped-def, call-arg, var-annotated, assignment"
 
 from __future__ import annotations
 
@@ -118,7 +118,9 @@ def _gather(sums, table, radius, y, x, height, width):
             covered += right - left
             begin, end = row * pitch + i * _LANES, row * pitch + j * _LANES
             low, high = load(sums, begin), load(sums, end)
-            total = total + (high - low) + (load(sums, end + _LANES) - high) * v - (load(sums, begin + _LANES) - low) * u
+            total = (
+                total + (high - low) + (load(sums, end + _LANES) - high) * v - (load(sums, begin + _LANES) - low) * u
+            )
     return total * np.float32(1.0 / covered), np.float32(covered)
 
 
@@ -141,7 +143,21 @@ def _radii(radius, own, carried, front_radius, back_radius, kind, pixel):
 
 @kernel
 def _blur_rows(
-    queue, sums, radius, own, carried, share, front_radius, back_radius, kind, table, blurred, means, areas, height, width
+    queue,
+    sums,
+    radius,
+    own,
+    carried,
+    share,
+    front_radius,
+    back_radius,
+    kind,
+    table,
+    blurred,
+    means,
+    areas,
+    height,
+    width,
 ):
     near = np.empty(_LANES, dtype=np.float32)
     far = np.empty(_LANES, dtype=np.float32)

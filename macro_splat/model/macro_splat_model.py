@@ -188,7 +188,8 @@ class MacroSplatModel(SplatfactoModel):
                 looked = True
             if self.schedule is not None:
                 self.head.set_progress(step / self.schedule.iterations)
-                if self.lens is not None and step in self.schedule.lens_searches:
+                search = self.config.defocus.lens_search and step in self.schedule.lens_searches
+                if search and self.lens is not None:
                     search_lens(self, self.lens, pipeline.datamanager)
 
         first = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], look_at_photographs)

@@ -6,14 +6,14 @@ from typing import get_args
 
 import pytest
 
-from macro_splat.benchmark.modes import MODE_KEY, MODES, VARIANTS, apply_overrides, choose
+from macro_splat.benchmark.modes import ABLATIONS, MODE_KEY, MODES, VARIANTS, apply_overrides, choose
 from macro_splat.cli.benchmark import benchmark
 from macro_splat.defocus.config import Mode
 from macro_splat.errors import MacroSplatError
 from macro_splat.method import macro_splat
 
 
-@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+@pytest.mark.parametrize("mode", [*MODES, *ABLATIONS], ids=lambda mode: mode.name)
 def test_every_override_names_something_that_is_there(mode) -> None:
     config = copy.deepcopy(macro_splat.config)
     apply_overrides(config, mode.overrides_for(3000))
@@ -28,6 +28,16 @@ def test_every_variant_names_something_that_is_there(variant) -> None:
 def test_every_way_to_model_the_blur_can_be_compared() -> None:
     assert {mode.overrides[MODE_KEY] for mode in MODES} == set(get_args(Mode))
     assert inspect.signature(benchmark).parameters["modes"].default == tuple(mode.name for mode in MODES)
+
+
+def test_every_ablation_differs_from_our_default() -> None:
+    (image,) = choose("modes", MODES, ["image"])
+    settings = set()
+    for mode in (image, *ABLATIONS):
+        config = copy.deepcopy(macro_splat.config)
+        apply_overrides(config, mode.overrides_for(3000))
+        settings.add(repr(config))
+    assert len(settings) == 1 + len(ABLATIONS)
 
 
 def test_overrides_reach_attributes_and_dictionaries() -> None:

@@ -83,6 +83,16 @@ def test_edges_in_general(circles: tuple[float, float]) -> None:
     assert difference.max() < 0.16
 
 
+def test_depth_edges_are_an_option() -> None:
+    circle = torch.full((SIZE, SIZE, 1), 6.0)
+    circle[:, :EDGE] = 0.0
+    light = torch.zeros(SIZE, SIZE, 3)
+    light[:, :EDGE] = 1.0
+    whole = defocus_picture(light, circle, torch.ones(SIZE, SIZE, 1), depth_edges=False)
+    assert whole[SIZE // 2, EDGE + 2, 0] > 0.3  # the sharp front bleeds into the back
+    assert defocus_picture(light, circle, torch.ones(SIZE, SIZE, 1))[SIZE // 2, EDGE + 2, 0] < 0.05
+
+
 def test_one_surface_is_one_layer() -> None:
     assert front_layer(torch.full((40, 50), 3.0), torch.ones(40, 50, dtype=torch.bool)) is None
     assert front_layer(torch.zeros(40, 50), torch.zeros(40, 50, dtype=torch.bool)) is None
