@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from macro_splat.benchmark.run import PICTURES
@@ -18,6 +18,8 @@ Picture = NDArray[np.uint8]
 EDGE_SHARE = 0.32
 """Edge of a cut-out, as a share of the picture's height."""
 SMALLEST_EDGE = 24
+SHEET_TILE_PX, SHEET_MARGIN_PX, SHEET_CAPTION_PX = 260, 6, 22
+"""Of a sheet: edge of a cut-out, space between two, height of the captions."""
 MOST_STRIPS = {"train": 3, "test": 2}
 """Of training views, whose photographs are blurred, and of held-out views."""
 
@@ -40,6 +42,15 @@ class Strip:
     tiles: tuple[Tile, ...]
 
 
+def strips_by_capture(rows: Sequence[Row]) -> dict[tuple[str, str], list[Strip]]:
+    """Strips by the names of capture and variant, where there are any."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.entry.capture, row.entry.variant.name), []).append(row)
+    strips = {name: make_strips(group) for name, group in groups.items()}
+    return {name: made for name, made in strips.items() if made}
+
+
 def make_strips(rows: Sequence[Row]) -> list[Strip]:
     """Strips of the views with the most to gain: photograph | every mode | truth.
 
@@ -58,6 +69,25 @@ def make_strips(rows: Sequence[Row]) -> list[Strip]:
         own = [scored_strip for scored_strip, view in scored if view.startswith(f"{split}-")]
         chosen += [strip for _, strip in sorted(own, key=lambda each: -each[0])[:most]]
     return chosen
+
+
+def make_sheet(strips: Sequence[Strip]) -> Image.Image:
+    """Strips below each other as one picture, with captions above: for documents that cannot show the page."""
+    columns = [tile.caption for tile in strips[0].tiles]
+    pitch = SHEET_TILE_PX + SHEET_MARGIN_PX
+    size = (len(columns) * pitch - SHEET_MARGIN_PX, len(strips) * pitch - SHEET_MARGIN_PX + SHEET_CAPTION_PX)
+    sheet = Image.new("RGB", size, "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for column, caption in enumerate(columns):
+        while draw.textlength(caption, font) > SHEET_TILE_PX:
+            caption = caption[:-2] + "…"
+        draw.text((column * pitch + 2, 2), caption, "black", font)
+        for row, strip in enumerate(strips):
+            pixels = strip.tiles[column].pixels
+            if pixels is not None:
+                tile = Image.fromarray(pixels).resize((SHEET_TILE_PX, SHEET_TILE_PX), Image.Resampling.BICUBIC)
+                sheet.paste(tile, (column * pitch, SHEET_CAPTION_PX + row * pitch))
+    return sheet
 
 
 def _strip(view: str, rows: Sequence[Row], plain: Sequence[Row]) -> tuple[float, Strip]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from PIL import Image
 
-from macro_splat.benchmark.crops import Picture, Strip, make_strips
-from macro_splat.benchmark.suite import Row
+from macro_splat.benchmark.crops import Picture, Strip
+from macro_splat.benchmark.modes import VARIANTS
 from macro_splat.benchmark.tables import COLUMNS, Column, cell, means, notes, used_columns
 
 JPEG_QUALITY = 95
@@ -33,11 +33,17 @@ figcaption { font-size: .8rem; color: #444; } dt { font-weight: bold; } dd { mar
 """
 
 
-def make_page(rows: Sequence[Row], records: Sequence[dict[str, Any]], iterations: int, seed: int) -> str:
+def make_page(
+    records: Sequence[dict[str, Any]],
+    strips: Mapping[tuple[str, str], Sequence[Strip]],
+    iterations: int,
+    seed: int,
+) -> str:
     """The page as HTML.
 
     Args:
-        rows: with the folders that hold the pictures. records: their figures, in the same order.
+        records: figures of every row.
+        strips: cut-outs by the names of capture and variant.
     """
     body = ["<h1>macro-splat benchmark</h1>"]
     body.append(
@@ -52,12 +58,11 @@ def make_page(rows: Sequence[Row], records: Sequence[dict[str, Any]], iterations
     for capture in dict.fromkeys(record["capture"] for record in records):
         body.append(f"<h2>{escape(capture)}</h2>")
         body += [_table(group) for group in _by_variant([r for r in records if r["capture"] == capture])]
-        own = [row for row in rows if row.entry.capture == capture]
-        for variant in dict.fromkeys(row.entry.variant for row in own):
-            strips = make_strips([row for row in own if row.entry.variant == variant])
-            if strips:
+        for variant in VARIANTS:
+            own = strips.get((capture, variant.name))
+            if own:
                 body.append(f"<h3>{escape(variant.title)}: cut-outs</h3>")
-                body += [_strip(strip) for strip in strips]
+                body += [_strip(strip) for strip in own]
     explained = {column.key: column for column in COLUMNS}
     used = [column for column in explained.values() if column in used_columns(records)]
     body.append("<h2>What the columns mean</h2><dl>")

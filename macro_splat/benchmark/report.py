@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from macro_splat.atomic import atomic_write
+from macro_splat.benchmark.crops import make_sheet, strips_by_capture
 from macro_splat.benchmark.modes import Mode, Variant
 from macro_splat.benchmark.page import make_page
 from macro_splat.benchmark.plan import Entry, plan
@@ -31,7 +32,7 @@ def run_and_report(
     seed: int,
     resume: bool,
 ) -> int:
-    """Do all runs, write `index.html`, `results.json` and `table.txt`, print the tables.
+    """Do all runs, write `index.html`, `results.json`, `table.txt` and `cutouts/`, print the tables.
 
     Returns:
         The exit code: 1 if a run failed, 130 after Ctrl-C.
@@ -54,9 +55,14 @@ def run_and_report(
     records = derive(rows)
     write_files(records, output)
     print_tables(records, console)
+    strips = strips_by_capture(rows)
     with atomic_write(output / "index.html", "w") as file:
-        file.write(make_page(rows, records, iterations, seed))
-    console.print(f"Written to {output}: index.html, results.json, table.txt", highlight=False)
+        file.write(make_page(records, strips, iterations, seed))
+    for (capture, variant), own in strips.items():
+        sheet = output / "cutouts" / f"{capture}-{variant}.jpg"
+        sheet.parent.mkdir(exist_ok=True)
+        make_sheet(own).save(sheet, quality=92)
+    console.print(f"Written to {output}: index.html, results.json, table.txt, cutouts/", highlight=False)
     return int(any(row.reason.startswith("failed") for row in rows))
 
 

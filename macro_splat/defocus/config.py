@@ -26,6 +26,9 @@ class DefocusConfig:
     times. False: they are only learnt, from what the photographs show at the start."""
     residual_weight: float = 0.1
     """Weight of the prior that the same lens at the same aperture took all photographs."""
+    given_weight: float = 0.5
+    """Weight of the prior that focus distances and apertures are as the capture gives them. Without it noise in the
+    photographs, which a smaller aperture fits better, draws the aperture down."""
     silhouette_weight: float = 0.1
     """Weight of the opacity where the photographs show nothing but a plain background."""
     blurred_weight: float = 1.0

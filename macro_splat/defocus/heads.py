@@ -101,10 +101,14 @@ class LensHead(Head):
         return groups if self.blur_net is None else {**groups, "blur_net": list(self.blur_net.parameters())}
 
     def losses(self) -> dict[str, Tensor]:
-        """The priors that one lens took all photographs, and that it is a thin one."""
-        losses = {"lens_prior": self.config.residual_weight * self.lens.residual_penalty()}
+        """The priors that one lens took all photographs, that it is as given, and that it is a thin one."""
+        config = self.config
+        losses = {
+            "lens_prior": config.residual_weight * self.lens.residual_penalty(),
+            "lens_given": config.given_weight * self.lens.given_penalty(),
+        }
         if self.blur_net is not None:
-            losses["blur_net_prior"] = self.config.blur_net_weight * self.blur_net.penalty()
+            losses["blur_net_prior"] = config.blur_net_weight * self.blur_net.penalty()
         return losses
 
     def circle(self, view: int, depth: Tensor, focal_px: Tensor) -> Tensor:

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
 
+FOCUS_PX_AS_LOG_APERTURE = 0.3
+"""In the trust in given values: as far out of focus as shows, and as much larger a blur as shows."""
+
 
 class Origin(IntEnum):
     """Where a value came from that a training started with."""
@@ -134,6 +137,18 @@ class LensBank(nn.Module):
     def relative_depth(self, view: int, depth: Tensor) -> Tensor:
         """z/d − 1: how far behind the plane of focus, as a share of its distance; −1 for all z if that is infinite."""
         return depth * self.inverse_focus_distance()[view] - 1.0
+
+    def given_penalty(self) -> Tensor:
+        """How far what was given is left behind: mean squares of the change of log pupil and of the plane of focus.
+
+        A plane of focus moved by one pixel of blur sigma counts as a pupil changed by `FOCUS_PX_AS_LOG_APERTURE`.
+        """
+        focus_given, aperture_given = self.focus_origin == Origin.GIVEN, self.aperture_origin == Origin.GIVEN
+        change = self.log_aperture_shared + self.log_aperture_residual[self.group]
+        squares = (
+            change.square() * aperture_given + (FOCUS_PX_AS_LOG_APERTURE * self.focus_offset_px).square() * focus_given
+        )
+        return squares.mean()
 
     def residual_penalty(self) -> Tensor:
         """Mean square of the residuals of log pupil: the prior that one lens took all photographs."""

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from macro_splat.benchmark.crops import make_strips
+from macro_splat.benchmark.crops import SHEET_TILE_PX, make_sheet, make_strips, strips_by_capture
 from macro_splat.benchmark.modes import MODES, VARIANTS, Mode, Variant
 from macro_splat.benchmark.page import make_page
 from macro_splat.benchmark.plan import Entry
@@ -165,8 +165,20 @@ def test_cut_outs_are_where_the_photograph_lacks_what_the_truth_has(judged: list
     assert held_out.tiles[1].pixels.std() == 0
 
 
+def test_a_sheet_shows_every_cut_out_in_its_place(judged: list[Row]) -> None:
+    strips = make_strips(judged)
+    sheet = np.asarray(make_sheet(strips))
+    columns, top = len(strips[0].tiles), sheet.shape[0] - 2 * SHEET_TILE_PX - 6
+    assert sheet.shape[1] == columns * (SHEET_TILE_PX + 6) - 6
+    for row, strip in enumerate(strips):
+        for column, tile in enumerate(strip.tiles):
+            y, x = top + row * (SHEET_TILE_PX + 6), column * (SHEET_TILE_PX + 6)
+            shown = sheet[y : y + SHEET_TILE_PX, x : x + SHEET_TILE_PX].mean()
+            assert shown == pytest.approx(255 if tile.pixels is None else tile.pixels.mean(), abs=2)
+
+
 def test_the_page_needs_nothing_else(judged: list[Row]) -> None:
-    page = make_page(judged, derive(judged), 100, 42)
+    page = make_page(derive(judged), strips_by_capture(judged), 100, 42)
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert len(sources) == 9  # 2 × 5 tiles without the held-out photograph
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
@@ -178,6 +190,6 @@ def test_the_page_needs_nothing_else(judged: list[Row]) -> None:
 
 def test_names_are_escaped_on_the_page(judged: list[Row]) -> None:
     odd = [Row(Entry("<b>&", r.entry.mode, GIVEN, None), r.folder, r.result) for r in judged]
-    page = make_page(odd, derive(odd), 100, 42)
+    page = make_page(derive(odd), strips_by_capture(odd), 100, 42)
     assert "<b>" not in page
     assert "&lt;b&gt;&amp;" in page

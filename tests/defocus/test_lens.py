@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from macro_splat.defocus import LensBank, blur_sigma_px
+from macro_splat.defocus.lens import FOCUS_PX_AS_LOG_APERTURE, Origin
 
 
 def bank(focus=(100.0, 120.0, 90.0), aperture=(5.0, 4.0, 0.0), group=None) -> LensBank:
@@ -81,3 +82,16 @@ def test_focus_may_pass_infinity():
 def test_impossible_lenses_are_refused(focus, aperture):
     with pytest.raises(ValueError, match="must be"):
         bank(focus, aperture)
+
+
+def test_only_what_was_given_is_held_to():
+    lens = bank()
+    with torch.no_grad():
+        lens.log_aperture_shared.fill_(0.1)
+        lens.log_aperture_residual.copy_(torch.tensor([0.1, 0.0, 0.0]))
+        lens.focus_offset_px.copy_(torch.tensor([0.0, 2.0, 1.0]))
+    assert float(lens.given_penalty()) == 0.0
+    lens.aperture_origin.copy_(torch.tensor([Origin.GIVEN, Origin.ESTIMATED, Origin.GIVEN]))
+    lens.focus_origin.copy_(torch.tensor([Origin.GUESSED, Origin.GIVEN, Origin.UNKNOWN]))
+    expected = (0.2**2 + 0.1**2 + (2 * FOCUS_PX_AS_LOG_APERTURE) ** 2) / 3
+    assert float(lens.given_penalty()) == pytest.approx(expected)
