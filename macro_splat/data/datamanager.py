@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from nerfstudio.cameras.cameras import Cameras
@@ -17,8 +20,10 @@ from nerfstudio.data.datamanagers.full_images_datamanager import (
 )
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.utils.rich_utils import CONSOLE
+from rich.progress import track
 from torch import Tensor
 
+from macro_splat.data.cache import GIB, SHARE_OF_FREE_MEMORY, CachedView, TensorStore, free_memory, spill_folder
 from macro_splat.data.dataparser import MacroRigDataParserConfig
 from macro_splat.data.dataset import MacroRigDataset
 from macro_splat.data.sampler import PoseSampler
@@ -27,6 +32,8 @@ CPU_IMAGE_EDGE = 800
 """The cost of a step grows with the pixels, and photographs that are mostly out of focus hold little more detail."""
 GPU_IMAGE_EDGE = 1600
 """As nerfstudio reduces photographs."""
+DECODING_BYTES = 12
+"""Memory that a decoder takes for each pixel of a photograph of full size: four bytes in it, and two copies."""
 
 
 @dataclass
@@ -44,6 +51,11 @@ class MacroRigDataManagerConfig(FullImageDatamanagerConfig):
     max_image_edge: int | None = None
     """Reduce photographs on loading so that the longer side has at most this many pixels; 0 = as they are; None = what
     the machine masters: 1600 with a GPU, 800 without."""
+    memory_budget: float | None = None
+    """GiB for photographs where they are kept, decoding included; what exceeds it goes to a file on the disk, decoded
+    and reduced. None = half of what is free; 0 = all on the disk."""
+    cache_folder: Path | None = None
+    """Folder for that file, which vanishes with the process; None = what TMPDIR names, or /var/tmp."""
 
 
 class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
@@ -112,22 +124,42 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
         self._sampler.restore(state)
         self.train_unseen_cameras = queue
 
+    def next_train(self, step: int) -> tuple[Cameras, dict]:
+        """The next training view, on the training device."""
+        views = self.cached_train  # before the queue is looked at: loading may set its order
+        index = self.train_unseen_cameras.pop(0)
+        if not self.train_unseen_cameras:
+            self.train_unseen_cameras = self.sample_train_cameras()
+        views[self.train_unseen_cameras[0]].prefetch()
+        camera = self.train_cameras[index : index + 1]
+        camera.metadata = {**(camera.metadata or {}), "cam_idx": index}
+        return camera, self._on_device(views[index])
+
+    @cached_property
+    def train_cameras(self) -> Cameras:  # type: ignore[override]  # an attribute of the parent's
+        """The training cameras on the training device, as loading the photographs leaves them."""
+        return self.train_dataset.cameras.to(self.device)
+
+    def _on_device(self, view: CachedView) -> dict[str, Any]:
+        return {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in view.items()}
+
     # ---- evaluation ----------------------------------------------------------------------------------------------
 
     @property
-    def fixed_indices_eval_dataloader(self) -> list[tuple[Cameras, dict]]:
-        """All evaluation views in order, as (camera, batch)."""
-        return [self._eval_view(i) for i in range(len(self.eval_dataset))]
+    def fixed_indices_eval_dataloader(self) -> Sequence[tuple[Cameras, dict]]:  # type: ignore[override]  # no list
+        """All evaluation views in order, as (camera, batch), each made when it is asked for."""
+        return _EvalViews(self)
 
     def next_eval_image(self, step: int) -> tuple[Cameras, dict]:
         """The evaluation views in turn."""
         index = self.eval_unseen_cameras.pop(0)
         if not self.eval_unseen_cameras:
             self.eval_unseen_cameras = list(range(len(self.eval_dataset)))
-        return self._eval_view(index)
+        return self.eval_view(index)
 
-    def _eval_view(self, index: int) -> tuple[Cameras, dict]:
-        batch = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in self.cached_eval[index].items()}
+    def eval_view(self, index: int) -> tuple[Cameras, dict]:
+        """Camera and batch of one evaluation view, on the training device."""
+        batch = self._on_device(self.cached_eval[index])
         if "sharp_image" in batch:
             batch["sharp_image"] = batch["sharp_image"].float() / 255
         camera = self.eval_dataset.cameras[index : index + 1].to(self.device)
@@ -136,31 +168,108 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
 
     # ---- loading -------------------------------------------------------------------------------------------------
 
-    def _load_images(
-        self, split: Literal["train", "eval"], cache_images_device: Literal["cpu", "gpu"]
-    ) -> list[dict[str, Tensor]]:
-        if not torch.cuda.is_available():
-            cache_images_device = "gpu"  # "cpu" pins memory, which needs CUDA; "gpu" means self.device
-        if split == "train":
-            return super()._load_images(split, cache_images_device)
-        cameras = deepcopy(self.eval_dataset.cameras)  # undistortion changes the dataset's
-        truths = [self.eval_dataset.get_truth(i) for i in range(len(self.eval_dataset))]
-        cached = super()._load_images(split, cache_images_device)
-        return [
-            {**view, **_undistorted(truth, cameras[i])}
-            for i, (view, truth) in enumerate(zip(cached, truths, strict=True))
-        ]
+    @cached_property
+    def cached_train(self) -> Sequence[CachedView]:  # type: ignore[override]  # views are no plain dictionaries
+        """The training photographs, loaded and undistorted on first use."""
+        return self._load_views(self.train_dataset, "training", truths=False)
+
+    @cached_property
+    def cached_eval(self) -> Sequence[CachedView]:  # type: ignore[override]  # as above
+        """The evaluation photographs and their truths, likewise."""
+        return self._load_views(self.eval_dataset, "evaluation", truths=True)
+
+    @cached_property
+    def _decoding_bytes(self) -> int:
+        cameras = self.train_dataparser_outputs.cameras  # before they were reduced
+        return DECODING_BYTES * int((cameras.width * cameras.height).max())
+
+    @cached_property
+    def _decoders(self) -> int:
+        """Photographs that are decoded at a time: no more than take half of the budget."""
+        most = self.config.max_thread_workers or min(os.cpu_count() or 1, 8)
+        return max(1, min(most, self._budget // 2 // self._decoding_bytes))
+
+    @cached_property
+    def _budget(self) -> int:
+        if self.config.memory_budget is not None:
+            return int(self.config.memory_budget * GIB)
+        return int(SHARE_OF_FREE_MEMORY * free_memory(self._memory))
+
+    @property
+    def _memory(self) -> torch.device:
+        """Where photographs are kept."""
+        return torch.device(self.device if self.config.cache_images == "gpu" else "cpu")
+
+    @cached_property
+    def _store(self) -> TensorStore:
+        """What the photographs of both splits share."""
+        if self._memory.type != "cpu":
+            return TensorStore(self._budget, self.config.cache_folder, lambda tensor: tensor.to(self._memory))
+        # Pinned memory is copied to a GPU faster; pinning needs one.
+        pin = torch.device(self.device).type == "cuda"
+        left = max(0, self._budget - self._decoders * self._decoding_bytes)
+        return TensorStore(left, self.config.cache_folder, Tensor.pin_memory if pin else lambda tensor: tensor)
+
+    def _load_views(self, dataset: MacroRigDataset, name: str, truths: bool) -> list[CachedView]:
+        def load(index: int) -> CachedView:
+            data = dataset.get_data(index, image_type=self.config.cache_images_type)
+            if truths:
+                data |= dataset.get_truth(index)
+            return CachedView(self._store, _undistorted(data, dataset.cameras, index))
+
+        before = self._store.bytes_on_disk
+        with ThreadPoolExecutor(self._decoders) as executor:
+            views = executor.map(load, range(len(dataset)))
+            description = f"Loading the {name} photographs"
+            loaded = list(track(views, description, len(dataset), console=CONSOLE, transient=True))
+        spilled = self._store.bytes_on_disk - before
+        if spilled > 0:
+            CONSOLE.log(
+                f"{spilled / GIB:.1f} GiB of the {name} photographs exceed the memory budget of "
+                f"{self._budget / GIB:.1f} GiB and lie in {spill_folder(self.config.cache_folder)} meanwhile."
+            )
+        return loaded
 
 
-def _undistorted(truth: dict[str, Tensor], camera: Cameras) -> dict[str, Tensor]:
-    """The truth as seen through the camera that nerfstudio makes of a distorted one.
+class _EvalViews(Sequence[tuple[Cameras, dict]]):
+    """The evaluation views of a datamanager; none is held."""
 
-    Depth is left out then: it cannot be interpolated across an object's edge.
+    def __init__(self, datamanager: MacroRigDataManager):
+        self._datamanager = datamanager
+
+    def __len__(self) -> int:
+        return len(self._datamanager.eval_dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        return self._datamanager.eval_view(range(len(self))[index])
+
+
+def _undistorted(data: dict[str, Any], cameras: Cameras, index: int) -> dict[str, Any]:
+    """The pictures as seen through the camera that nerfstudio makes of a distorted one; it becomes `cameras[index]`.
+
+    True depth is left out then: it cannot be interpolated across an object's edge.
     """
+    camera = cameras[index].reshape(())
     distortion = camera.distortion_params
-    if distortion is None or not distortion.any() or "sharp_image" not in truth:
-        return truth
-    camera = camera.reshape(())
-    intrinsics = camera.get_intrinsics_matrices().numpy()
-    _, sharp, _ = _undistort_image(camera, distortion.numpy(), {}, truth["sharp_image"].numpy(), intrinsics)
-    return {"sharp_image": torch.from_numpy(sharp)}
+    if distortion is None or not distortion.any():
+        return data
+
+    def undistort(picture: Tensor, others: dict) -> tuple[Any, Tensor, Tensor | None]:
+        intrinsics = camera.get_intrinsics_matrices().numpy()  # anew: they are changed in place
+        k, straight, mask = _undistort_image(camera, distortion.numpy(), others, picture.numpy(), intrinsics)
+        return k, torch.from_numpy(straight).contiguous(), mask
+
+    k, image, mask = undistort(data["image"], data)
+    result = {name: value for name, value in data.items() if name != "depth_truth"} | {"image": image}
+    if mask is not None:
+        result["mask"] = mask
+    if "sharp_image" in data:
+        result["sharp_image"] = undistort(data["sharp_image"], {})[1]
+    for values, value in zip(
+        (cameras.fx, cameras.fy, cameras.cx, cameras.cy), k[(0, 1, 0, 1), (0, 1, 2, 2)], strict=True
+    ):
+        values[index] = float(value)
+    cameras.width[index], cameras.height[index] = result["image"].shape[1], result["image"].shape[0]
+    return result

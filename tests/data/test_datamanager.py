@@ -177,6 +177,57 @@ def test_photographs_masks_and_truths_are_reduced_together(tmp_path: Path, edge:
         assert focal == pytest.approx(0.36 * 36 * 12 / 48, rel=0.06)
 
 
+def test_large_jpegs_are_reduced_like_other_pictures(tmp_path: Path) -> None:
+    """A decoder that skips frequencies and one that does not differ by less than the quantisation of a JPEG."""
+    folder = write_capture(tmp_path, views=2, test_views=1, width=960, height=720)
+    picture = Image.open(folder / "images/001.png")
+    picture.save(folder / "images/001.jpg", quality=95, subsampling=0)
+
+    def edit(t: dict) -> None:
+        t["train_filenames"][1] = t["frames"][1]["file_path"] = "images/001.jpg"
+
+    image = manager(edit_transforms(folder, edit), max_image_edge=96).cached_train[1]["image"].numpy().astype(float)
+    expected = np.array(picture.resize((96, 72), Image.Resampling.BOX), dtype=float)
+    assert image.shape == expected.shape
+    assert np.abs(image - expected).mean() < 1.5
+
+
+@pytest.mark.parametrize("memory_budget", [0.0, 2e-5, 1.0])
+def test_views_are_the_same_wherever_they_are_kept(tmp_path: Path, memory_budget: float) -> None:
+    folder = write_capture(tmp_path, masks=True)
+    datamanager = manager(folder, memory_budget=memory_budget, cache_folder=tmp_path)
+    expected = manager(folder)
+    for step in range(12):
+        (camera, batch), (other, same) = datamanager.next_train(step), expected.next_train(step)
+        assert camera.metadata["cam_idx"] == other.metadata["cam_idx"]
+        assert set(batch) == set(same)
+        assert torch.equal(batch["image"], same["image"])
+        assert torch.equal(batch["mask"], same["mask"])
+    views, others = datamanager.fixed_indices_eval_dataloader, expected.fixed_indices_eval_dataloader
+    for (_, batch), (_, same) in zip(views, others, strict=True):
+        for name in ("image", "sharp_image", "depth_truth"):
+            assert torch.equal(batch[name], same[name])
+
+
+def test_what_a_model_adds_to_a_view_is_dealt_out_with_it(tmp_path: Path) -> None:
+    datamanager = manager(write_capture(tmp_path), memory_budget=0.0)
+    for index, view in enumerate(datamanager.cached_train):
+        view["empty"] = torch.full((36, 48, 1), index % 2 == 0)
+    for step in range(8):
+        camera, batch = datamanager.next_train(step)
+        assert bool((batch["empty"] == (camera.metadata["cam_idx"] % 2 == 0)).all())
+
+
+def test_evaluation_views_are_made_when_they_are_asked_for(tmp_path: Path) -> None:
+    views = manager(write_capture(tmp_path, test_views=3)).fixed_indices_eval_dataloader
+    assert len(views) == 3
+    assert [camera.metadata["eval_idx"] for camera, _ in views] == [0, 1, 2]
+    assert views[-1][0].metadata["eval_idx"] == 2
+    assert [camera.metadata["eval_idx"] for camera, _ in views[1:]] == [1, 2]
+    with pytest.raises(IndexError):
+        views[3]
+
+
 @pytest.mark.parametrize(("edge", "width"), [(None, CPU_IMAGE_EDGE), (0, CPU_IMAGE_EDGE + 100)])
 def test_large_photographs_are_reduced_unless_told_otherwise(tmp_path: Path, edge: int | None, width: int) -> None:
     datamanager = manager(
