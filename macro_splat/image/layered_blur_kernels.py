@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from macro_splat.simd import device, kernel, run, take
-from macro_splat.simd.lanes import f32x8, lane_sum, load, peek, poke, store
+from macro_splat.simd.lanes import f32x8, iota, lane_sum, load, peek, poke, select, store
 
 from .disc_blur import MIN_RADIUS
 from .disc_blur_kernels import half_width, lookup
@@ -54,11 +54,9 @@ def blur_backward(plan, table, state, upstream, gradient, by_radius, height, wid
     bottom = np.minimum(first_row + _BAND + reach, height)  # exclusive
     offset = np.concatenate([[0], np.cumsum(bottom - top)])
     strips = np.zeros(offset[-1] * (width + 2) * _LANES, dtype=np.float32)
-    touched = np.empty((offset[-1], 2), dtype=np.int32)  # first and last column of each of their rows
-    touched[:] = (width + 2, -1)
     given = (sums, *plan, table, means, areas, upstream)
-    run(_spread_rows, bands, *given, top, offset, strips, touched, by_radius, height, width)
-    run(_collect_rows, bands, plan[3], top, bottom, offset, strips, touched, gradient, height, width)
+    run(_spread_rows, bands, *given, top, offset, strips, by_radius, height, width)
+    run(_collect_rows, bands, plan[3], top, bottom, offset, strips, gradient, height, width)
 
 
 @kernel
@@ -194,17 +192,18 @@ def _blur_rows(
 
 
 @device
-def _mark(touched, row, first, last):
-    touched[row, 0] = min(touched[row, 0], first)
-    touched[row, 1] = max(touched[row, 1], last)
+def _lanes(p0, p1, p2, m0, m1, m2, m):
+    """Numbers side by side, without a detour through memory."""
+    lane = iota()
+    high = select(lane == 4, m0, select(lane == 5, m1, select(lane == 6, m2, select(lane == 7, m, f32x8(0.0)))))
+    return select(lane == 0, p0, select(lane == 1, p1, select(lane == 2, p2, high)))
 
 
 @device
-def _spread(strips, shift, touched, sums, table, radius, area, slope, mean, y, x, height, width):
+def _spread(strips, shift, sums, table, radius, area, slope, mean, y, x, height, width):
     """Add the slopes on all lanes of one disc's mean to the strips; return the slope by the radius."""
     pitch = (width + 2) * _LANES
     if radius <= _MIN:
-        _mark(touched, shift + y, x, x + 1)
         at = (shift + y) * pitch + x * _LANES
         store(strips, at, load(strips, at) - slope)
         store(strips, at + _LANES, load(strips, at + _LANES) + slope)
@@ -223,7 +222,6 @@ def _spread(strips, shift, touched, sums, table, radius, area, slope, mean, y, x
             row = y + dy if side == 0 else y - dy
             if row < 0 or row >= height:
                 continue
-            _mark(touched, shift + row, i, j + 1)
             begin, end = row * pitch + i * _LANES, row * pitch + j * _LANES
             borders = borders + (load(sums, end + _LANES) - load(sums, end)) * grows_right
             borders = borders + (load(sums, begin + _LANES) - load(sums, begin)) * grows_left
@@ -239,10 +237,8 @@ def _spread(strips, shift, touched, sums, table, radius, area, slope, mean, y, x
 @kernel
 def _spread_rows(
     queue, sums, radius, own, carried, share, front_radius, back_radius, kind, table, means, areas, upstream,
-    top, offset, strips, touched, by_radius, height, width,
+    top, offset, strips, by_radius, height, width,
 ):  # fmt: skip
-    on_near = np.zeros(_LANES, dtype=np.float32)
-    on_far = np.zeros(_LANES, dtype=np.float32)
     while True:
         band = take(queue)
         if band < 0:
@@ -258,41 +254,31 @@ def _spread_rows(
                 whole, front, back = _radii(radius, own, carried, front_radius, back_radius, kind, pixel)
                 near = load(means, 2 * pixel * _LANES)
                 area, area_back = peek(areas, 2 * pixel), peek(areas, 2 * pixel + 1)
-                for lane in range(_LANES):
-                    poke(on_near, lane, 0.0)
+                none = np.float32(0.0)
                 if area_back == 0.0:
-                    poke(on_near, 0, r)
-                    poke(on_near, 1, g)
-                    poke(on_near, 2, b)
-                    slope = _spread(
-                        strips, shift, touched, sums, table, whole, area, load(on_near, 0), near, y, x, height, width
-                    )
-                    poke(by_radius, pixel, slope * peek(own, pixel))
+                    slope = _lanes(r, g, b, none, none, none, none)
+                    by_whole = _spread(strips, shift, sums, table, whole, area, slope, near, y, x, height, width)
+                    poke(by_radius, pixel, by_whole * peek(own, pixel))
                     continue
                 # blurred = near_mP + (1 - near_m) · (far_P - far_mP) / (1 - far_m)
                 at = 2 * pixel * _LANES
                 seen = np.float32(1.0) - peek(means, at + 15)
-                free = np.float32(1.0) - peek(means, at + 7)
-                by_free = np.float32(0.0)
-                for c in range(3):
-                    given = peek(upstream, 3 * pixel + c)
-                    poke(on_near, 4 + c, given)
-                    poke(on_far, c, given * free / seen)
-                    poke(on_far, 4 + c, -given * free / seen)
-                    by_free += given * (peek(means, at + 8 + c) - peek(means, at + 12 + c)) / seen
-                poke(on_near, 7, -by_free)
-                poke(on_far, 7, by_free * free / seen)
+                through = (np.float32(1.0) - peek(means, at + 7)) / seen
+                by_free = (
+                    r * (peek(means, at + 8) - peek(means, at + 12))
+                    + g * (peek(means, at + 9) - peek(means, at + 13))
+                    + b * (peek(means, at + 10) - peek(means, at + 14))
+                ) / seen
                 far = load(means, at + _LANES)
-                slope_front = _spread(
-                    strips, shift, touched, sums, table, front, area, load(on_near, 0), near, y, x, height, width
-                )
-                slope_back = _spread(
-                    strips, shift, touched, sums, table, back, area_back, load(on_far, 0), far, y, x, height, width
-                )
+                slope = _lanes(none, none, none, r, g, b, -by_free)
+                by_front = _spread(strips, shift, sums, table, front, area, slope, near, y, x, height, width)
+                r, g, b = r * through, g * through, b * through
+                slope = _lanes(r, g, b, -r, -g, -b, by_free * through)
+                by_back = _spread(strips, shift, sums, table, back, area_back, slope, far, y, x, height, width)
                 if peek(kind, pixel) == 2:
-                    poke(by_radius, pixel, slope_front)
+                    poke(by_radius, pixel, by_front)
                 elif peek(kind, pixel) == 3:
-                    poke(by_radius, pixel, slope_back)
+                    poke(by_radius, pixel, by_back)
 
 
 @kernel
@@ -311,7 +297,7 @@ def _reach_of_bands(queue, radius, own, carried, share, front_radius, back_radiu
 
 
 @kernel
-def _collect_rows(queue, share, top, bottom, offset, strips, touched, gradient, height, width):
+def _collect_rows(queue, share, top, bottom, offset, strips, gradient, height, width):
     line = np.empty((width + 2) * _LANES, dtype=np.float32)
     pitch = (width + 2) * _LANES
     while True:
@@ -323,7 +309,7 @@ def _collect_rows(queue, share, top, bottom, offset, strips, touched, gradient, 
             for other in range(top.shape[0]):
                 if top[other] <= y < bottom[other]:
                     row = offset[other] + y - top[other]
-                    for x in range(touched[row, 0], touched[row, 1] + 1):
+                    for x in range(width + 2):
                         at = x * _LANES
                         store(line, at, load(line, at) + load(strips, row * pitch + at))
             # The last value stands for the one before it, as the running sums end with the same value twice.

@@ -271,7 +271,7 @@ class MacroSplatModel(SplatfactoModel):
         clarity = self.head.clarity(view, depth, K[0, 0, 0]) if view is not None else None
         rgb = rgb.clamp(0.0, 1.0)
         depth_image = None
-        if with_depth:
+        if with_depth and (self.config.output_depth_during_training or not self.training):
             depth_image = render[0, ..., 3:4]
             depth_image = torch.where(alpha[0] > 0, depth_image, depth_image.detach().max())
         if not self.training:
