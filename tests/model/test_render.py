@@ -160,6 +160,7 @@ def test_gradients_of_the_lens_are_those_of_the_loss(trainer: MacroSplatTrainer)
     # with the blur but has no gradient.
     model = trainer.pipeline.model
     set_gaussians(model, model.means.detach()[:15], 0.03, 0.95, torch.rand(15, 3))
+    model.config.defocus.given_weight = 0.0  # which pulls all views back
     view = 5
     lens = model.lens
     photograph = render_as_trained(model, training_view(trainer, view)[0])["rgb"].detach()
