@@ -31,6 +31,8 @@ VARIANCE_RATIO = 1.69
 """ρ: the second Gaussian of each difference is √ρ times as wide."""
 MAX_SIGMA_GRID_PX = (1.0, 1.5, 2.2, 3.2, 4.6, 6.6, 9.6, 14.0, 20.0, 29.0)
 """κ candidates, as the blur sigma across the whole range of inverse depth."""
+SYSTEMATIC = 0.15
+"""Error common to all views, as a share of the range of inverse depth: 0.02 to 0.2 on captures whose lens is known."""
 MAX_POINTS = 2000
 SEARCH_STEPS = 41
 FIT_ROUNDS = 4
@@ -114,7 +116,7 @@ def estimate_lens(
     neighbours = [fits[i][0] for i in (best - 1, best + 1) if 0 <= i < len(fits)]
     return LensEstimate(
         focus_distance=1.0 / focus,
-        focus_uncertainty=_uncertainty(focus, costs, candidates[1] - candidates[0], neighbours),
+        focus_uncertainty=_uncertainty(focus, costs, candidates[1] - candidates[0], neighbours, SYSTEMATIC * span),
         strength=float(strength),
         strength_uncertainty=float(np.hypot(_deviation(totals, best, np.log(ratio)), np.log(ratio))),
         strength_costs={float(s): float(t) / len(seen.view) for s, t in zip(strengths, totals, strict=True)},
@@ -226,15 +228,16 @@ def _vertex_offset(values: Array, index: int) -> float:
     return float(np.clip(0.5 * (before - after) / curvature, -0.5, 0.5)) if curvature > 0 else 0.0
 
 
-def _uncertainty(focus: Array, costs: Array, step: float, neighbours: list[Array]) -> Array:
+def _uncertainty(focus: Array, costs: Array, step: float, neighbours: list[Array], floor: float) -> Array:
     """Standard deviation of the focus distance [V].
 
     The scatter alone, from the curvature of the costs, is ten times too small on captures whose lens is known: what
-    the strength leaves open, the shift of the focus at the next strengths of the grid (``neighbours``), counts more.
+    the strength leaves open, the shift of the focus at the next strengths of the grid (``neighbours``), counts more,
+    and so does what all views have in common (``floor``).
     """
     scatter = np.array([_deviation(row, int(row.argmin()), step) for row in costs])
     shift = np.max([np.abs(other - focus) for other in neighbours], axis=0)
-    return np.hypot(scatter, shift) / focus**2
+    return np.sqrt(scatter**2 + shift**2 + floor**2) / focus**2
 
 
 def _deviation(costs: Array, index: int, step: float) -> float:
