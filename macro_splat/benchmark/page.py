@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from PIL import Image
 
-from macro_splat.benchmark.crops import Picture, Strip
+from macro_splat.benchmark.crops import Strip
 from macro_splat.benchmark.modes import VARIANTS
 from macro_splat.benchmark.tables import COLUMNS, Column, cell, means, notes, used_columns
+from macro_splat.report import page as report
 
 JPEG_QUALITY = 95
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 2rem auto; max-width: 78rem;
-  padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; } h3 { margin-bottom: .4rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #eee; }
-th { background: #f6f6f6; } th[scope=row] { text-align: left; font-weight: normal; background: none; }
 td.best { font-weight: bold; background: #eef6ee; } td.reason { text-align: left; color: #777; white-space: normal; }
 .strip { display: flex; gap: .5rem; margin: 0 0 1rem; }
-figure { margin: 0; width: 200px; flex: none; } figure img, .none { width: 200px; height: 200px; display: block; }
+figure { width: 200px; flex: none; } figure img, .none { width: 200px; height: 200px; display: block; }
 .none { background: #f3f3f3; color: #888; display: flex; align-items: center; justify-content: center;
   text-align: center; font-size: .8rem; }
-figcaption { font-size: .8rem; color: #444; } dt { font-weight: bold; } dd { margin: 0 0 .4rem 1rem; }
 """
 
 
@@ -71,11 +62,7 @@ def make_page(
         "</dl><p>Cut-outs are chosen by the program: the square in which the truth has the most detail that the "
         "photograph (or, where that is sharp, the plain model) lacks.</p>"
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-        'content="width=device-width, initial-scale=1"><title>macro-splat benchmark</title>'
-        f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
-    )
+    return report.make_page("macro-splat benchmark", body, STYLE)
 
 
 def _by_variant(records: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -122,13 +109,7 @@ def _strip(strip: Strip) -> str:
             content = '<div class="none">none of this view</div>'
         else:
             alt = escape(f"{tile.caption}, {strip.view}")
-            content = f'<img alt="{alt}" src="{_embedded(tile.pixels)}">'
+            source = report.embedded_jpeg(Image.fromarray(tile.pixels), JPEG_QUALITY)
+            content = f'<img alt="{alt}" src="{source}">'
         figures.append(f"<figure>{content}<figcaption>{escape(tile.caption)}</figcaption></figure>")
     return f'<p>{where} {escape(strip.view)}</p><div class="wide strip">{"".join(figures)}</div>'
-
-
-def _embedded(pixels: Picture) -> str:
-    """The picture as a data URI, pixel for pixel: the browser enlarges it."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

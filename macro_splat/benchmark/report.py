@@ -16,7 +16,7 @@ from macro_splat.benchmark.modes import Mode, Variant
 from macro_splat.benchmark.page import make_page
 from macro_splat.benchmark.plan import Entry, plan
 from macro_splat.benchmark.suite import Row, run_all
-from macro_splat.benchmark.tables import COLUMNS, derive, means, notes, text_table
+from macro_splat.benchmark.tables import COLUMNS, derive, markdown_table, means, notes, text_table
 from macro_splat.errors import MacroSplatError
 
 TABLE_WIDTH = 180
@@ -32,7 +32,7 @@ def run_and_report(
     seed: int,
     resume: bool,
 ) -> int:
-    """Do all runs, write `index.html`, `results.json`, `table.txt` and `cutouts/`, print the tables.
+    """Do all runs, write `index.html`, `results.json`, `table.txt`, `table.md` and `cutouts/`, print the tables.
 
     Returns:
         The exit code: 1 if a run failed, 130 after Ctrl-C.
@@ -62,12 +62,12 @@ def run_and_report(
         sheet = output / "cutouts" / f"{capture}-{variant}.jpg"
         sheet.parent.mkdir(exist_ok=True)
         make_sheet(own).save(sheet, quality=92)
-    console.print(f"Written to {output}: index.html, results.json, table.txt, cutouts/", highlight=False)
+    console.print(f"Written to {output}: index.html, cutouts/, results.json, table.txt, table.md", highlight=False)
     return int(any(row.reason.startswith("failed") for row in rows))
 
 
 def write_files(records: Sequence[dict[str, Any]], output: Path) -> None:
-    """`results.json` and `table.txt`."""
+    """`results.json`, `table.txt` and, for a README, `table.md`."""
     content = {
         "rows": records,
         "means": means(records),
@@ -78,17 +78,25 @@ def write_files(records: Sequence[dict[str, Any]], output: Path) -> None:
         json.dump(content, file, indent=1)
     with atomic_write(output / "table.txt", "w") as file:
         print_tables(records, Console(file=file, width=TABLE_WIDTH))
+    with atomic_write(output / "table.md", "w") as file:
+        tables = [markdown_table(title, group) for title, group in _groups(records)]
+        file.write("\n\n".join([*tables, *notes(records)]) + "\n")
 
 
 def print_tables(records: Sequence[dict[str, Any]], console: Console) -> None:
     """A table for each capture, one of the means, and the notes."""
-    done = [record for record in records if "reason" not in record]
-    for capture in dict.fromkeys(record["capture"] for record in done):
-        console.print(text_table(capture, [record for record in done if record["capture"] == capture], console.width))
-    for title, averages in means(records).items():
-        console.print(text_table(title, averages, console.width))
+    for title, group in _groups(records):
+        console.print(text_table(title, group, console.width))
     for note in notes(records):
         console.print(note, highlight=False)
+
+
+def _groups(records: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Rows that have figures by capture, then the means, each with its title."""
+    done = [record for record in records if "reason" not in record]
+    captures = dict.fromkeys(record["capture"] for record in done)
+    groups = [(capture, [record for record in done if record["capture"] == capture]) for capture in captures]
+    return groups + list(means(records).items())
 
 
 def _run_with_progress(entries: list[Entry], output: Path, resume: bool, console: Console) -> list[Row]:

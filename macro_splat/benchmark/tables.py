@@ -239,6 +239,21 @@ def text_table(title: str, records: Sequence[dict[str, Any]], width: int) -> Tab
     return table
 
 
+def markdown_table(title: str, records: Sequence[dict[str, Any]]) -> str:
+    """The same for a README, with the methods' titles."""
+    columns = used_columns(records, essential=True)
+    lines = [
+        f"**{title}**",
+        "",
+        "| known | method | " + " | ".join(column.heading for column in columns) + " |",
+        "| --- | --- |" + " ---: |" * len(columns),
+    ]
+    for record in records:
+        cells = " | ".join(cell(column, record) for column in columns)
+        lines.append(f"| {record['variant']} | {record['title']} | {cells} |")
+    return "\n".join(line.replace("<", "&lt;") for line in lines)
+
+
 def cell(column: Column, record: dict[str, Any]) -> str:
     """The figure as text; a dash where there is none."""
     value = record.get(column.key)

@@ -22,8 +22,8 @@ def benchmark(
 ) -> int:
     """Train the chosen modes on captures with equal iterations, and compare their sharp renders with the truth.
 
-    Writes the figures as text and JSON (`table.txt`, `results.json`), a page with cut-outs (`index.html`) and these as
-    pictures (`cutouts/`). Runs that were finished before are not done again.
+    Writes the figures as text, Markdown and JSON (`table.txt`, `table.md`, `results.json`), a page with cut-outs
+    (`index.html`) and these as pictures (`cutouts/`). Runs that were finished before are not done again.
 
     Args:
         captures: folders with a transforms.json.

@@ -13,7 +13,7 @@ from macro_splat.benchmark.modes import MODES, VARIANTS, Mode, Variant
 from macro_splat.benchmark.page import make_page
 from macro_splat.benchmark.plan import Entry
 from macro_splat.benchmark.suite import Row
-from macro_splat.benchmark.tables import derive, means, notes, text_table
+from macro_splat.benchmark.tables import derive, markdown_table, means, notes, text_table
 
 MODE = {mode.name: mode for mode in MODES}
 GIVEN, _, NOISY = VARIANTS
@@ -120,6 +120,16 @@ def test_the_text_table_fits_narrow_terminals_by_leaving_columns_out() -> None:
     assert "3.21" not in narrow
     assert "20.00" in narrow
     assert "…" not in narrow
+
+
+def test_the_markdown_table_has_a_line_per_row() -> None:
+    records = derive([row(MODE["off"], 20.0, sharpness_ratio=0.5), row(MODE["splat"], 22.5)])
+    title, _, head, rule, *lines = markdown_table("a < b", records).split("\n")
+    assert title == "**a &lt; b**"
+    assert len({line.count("|") for line in (head, rule, *lines)}) == 1
+    assert [line.split(" | ")[1] for line in lines] == ["plain splats", "ours, splat"]
+    assert "| 22.50 |" in lines[1]
+    assert "| – |" in lines[1]  # its sharpness was not measured
 
 
 def save(folder: Path, view: str, **pictures: np.ndarray) -> None:
