@@ -13,6 +13,8 @@ import numpy as np
 
 SCENE_UNIT_IN_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 """Millimetres per scene unit, by the names that `scene_unit` may have."""
+STACK_MOTIONS = ("ring", "rail")
+"""How a focus stack may be taken: the lens refocused, or the camera moved along its axis."""
 
 
 @dataclass(frozen=True)

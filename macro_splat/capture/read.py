@@ -8,18 +8,19 @@ import math
 import os
 import posixpath
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from macro_splat.capture.files import check_depth, check_photographs, read_points
-from macro_splat.capture.format import SCENE_UNIT_IN_MM, Capture, Frame, Intrinsics, Optics, SparsePoints
+from macro_splat.capture.format import SCENE_UNIT_IN_MM, STACK_MOTIONS, Capture, Frame, Intrinsics, Optics, SparsePoints
+from macro_splat.capture.plausible import check_plausible
 from macro_splat.errors import MacroSplatError
 
 CAMERA_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE")
 ORIENTATIONS = ("pca", "up", "vertical", "none")
-STACK_MOTIONS = ("ring", "rail")
 DISTORTION_KEYS = ("k1", "k2", "k3", "k4", "p1", "p2")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 TINY, HUGE = 1e-12, 1e12  # what lies outside is a mistake, and would be 0 or infinite in float32
@@ -66,7 +67,7 @@ def read_capture(path: Path | str) -> Capture:
     for frame in frames:
         if frame.depth is not None:
             check_depth(frame.depth, frame.intrinsics)
-    return capture
+    return replace(capture, warnings=capture.warnings + tuple(check_plausible(capture)))
 
 
 def _find_json(path: Path) -> Path:

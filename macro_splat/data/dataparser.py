@@ -21,6 +21,9 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from macro_splat.capture import Capture, Frame, read_capture
+from macro_splat.capture.exif import Exif, read_exif
+from macro_splat.capture.format import STACK_MOTIONS
+from macro_splat.capture.plausible import entrance_pupil_radius_mm
 from macro_splat.data.random_points import points_in_view
 from macro_splat.data.split import group_by_pose, split_frames
 from macro_splat.errors import MacroSplatError
@@ -69,7 +72,12 @@ class MacroRigDataParser(DataParser):
       back to the frame of transforms.json itself
     - `lens`: {name: [N, 1] float32} of this split: `focus_distance` and `aperture_radius` in model units, `f_number`,
       `focal_length_mm`; NaN = unknown. `stack_id` and `stack_index`, int64: the pose (shared by the frames of a stack)
-      and the place in the stack (-1 = no stack). `train_idx`, int64: index in the training split, -1 outside
+      and the place in the stack (-1 = no stack). `stack_motion`, int64: index in `STACK_MOTIONS`, -1 = unknown.
+      `train_idx`, int64: index in the training split, -1 outside
+    - also in `lens`, where the scale is known: `focus_distance_start` and `aperture_radius_start`, in model units, as
+      they follow from the photographs' EXIF tags (focus distance) and from f-number and focal length (pupil). The
+      engraved values of a lens that is focused close are off by a fifth and more: a start, not given values.
+      `f_number` and `focal_length_mm` too come from EXIF tags where the capture has no such keys
     - `points3D_measured`: whether the points are on surfaces; without a cloud, training starts from random ones
     - `sharp_filenames`, `depth_filenames`, `mask_filenames`: a list with a path or None for each view
 
@@ -83,6 +91,7 @@ class MacroRigDataParser(DataParser):
     def __init__(self, config: MacroRigDataParserConfig):
         super().__init__(config=config)
         self._capture: Capture | None = None
+        self._exifs: dict[Path, Exif] = {}
 
     def _generate_dataparser_outputs(self, split: str = "train", **kwargs: Any) -> DataparserOutputs:
         capture = self._read()
@@ -182,21 +191,41 @@ class MacroRigDataParser(DataParser):
         """The optics of the given frames as [N, 1] tensors, lengths in model units."""
         rows = []
         for i in indices:
-            optics = capture.frames[i].optics
-            row = [optics.focus_distance, optics.aperture_radius, optics.f_number, optics.focal_length_mm]
+            frame, optics = capture.frames[i], capture.frames[i].optics
+            exif = self._exif(capture, frame)
+            f_number = optics.f_number or exif.f_number
+            focal_length = optics.focal_length_mm or exif.focal_length_mm
+            row = [optics.focus_distance, optics.aperture_radius, None, None, f_number, focal_length]
+            if capture.mm_per_unit is not None:
+                starts = (exif.object_distance_mm, entrance_pupil_radius_mm(f_number, focal_length))
+                row[2:4] = [None if mm is None else mm / capture.mm_per_unit for mm in starts]
             if self.config.ignore_optics:
                 pinhole = keep_pinholes and optics.aperture_radius == 0
-                row = [None, 0.0 if pinhole else None, None, optics.focal_length_mm]
+                row = [None, 0.0 if pinhole else None, None, None, None, focal_length]
             if i in sharpened:
                 row[1] = 0.0
             rows.append([float("nan") if value is None else value for value in row])
         values = torch.tensor(rows, dtype=torch.float64)
-        values[:, :2] *= scale
-        names = ("focus_distance", "aperture_radius", "f_number", "focal_length_mm")
+        values[:, :4] *= scale
+        lengths = ("focus_distance", "aperture_radius", "focus_distance_start", "aperture_radius_start")
+        names = (*lengths, "f_number", "focal_length_mm")
         lens = {name: values[:, k : k + 1].float() for k, name in enumerate(names)}
-        places = [capture.frames[i].stack_index for i in indices]
+        frames = [capture.frames[i] for i in indices]
+        places = [frame.stack_index for frame in frames]
         lens["stack_index"] = torch.tensor([[-1 if place is None else place] for place in places])
+        motions = [frame.optics.stack_motion for frame in frames]
+        lens["stack_motion"] = torch.tensor([[-1 if m is None else STACK_MOTIONS.index(m)] for m in motions])
         return lens
+
+    def _exif(self, capture: Capture, frame: Frame) -> Exif:
+        """What the tags of a photograph say; nothing where the capture has no scale or says it itself."""
+        optics = frame.optics
+        known = optics.aperture_radius is not None or (optics.f_number and optics.focal_length_mm)
+        if capture.mm_per_unit is None or (optics.focus_distance is not None and known):
+            return Exif()
+        if frame.image not in self._exifs:
+            self._exifs[frame.image] = read_exif(frame.image)
+        return self._exifs[frame.image]
 
 
 def _look_at_a_point(poses: np.ndarray) -> bool:

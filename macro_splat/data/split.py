@@ -44,9 +44,18 @@ def split_frames(capture: Capture, split: str, eval_interval: int) -> list[int]:
     Nothing held out means that evaluation runs on the training photographs.
 
     Raises:
-        MacroSplatError: no view is left for training.
+        MacroSplatError: no view is left for training, or the lists divide a stack.
     """
     train, held_out = _listed(capture, split) if capture.splits else _interval(capture, eval_interval)
+    trained = {capture.frames[i].stack_id: capture.frames[i].name for i in train}
+    for i in set(held_out) - set(train):
+        frame = capture.frames[i]
+        if frame.stack_id is not None and frame.stack_id in trained:
+            raise MacroSplatError(
+                f"{capture.path}: stack '{frame.stack_id}' is divided: {trained[frame.stack_id]} is for training and "
+                f"{frame.name} for evaluation, which would measure what was learnt by heart; move one of them in "
+                "`train_filenames`, `val_filenames` and `test_filenames`"
+            )
     if not train:
         raise MacroSplatError(
             f"{capture.path}: no view is left for training: all {len(capture.frames)} are held out for evaluation; "

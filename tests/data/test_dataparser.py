@@ -11,9 +11,12 @@ import pytest
 import torch
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
+from PIL import Image
+from PIL.ExifTags import IFD
 from scipy.spatial.transform import Rotation
 
 from macro_splat.capture import read_capture
+from macro_splat.capture.format import STACK_MOTIONS
 from macro_splat.data.dataparser import MacroRigDataParserConfig
 from macro_splat.errors import MacroSplatError
 from tests.captures import WORKING_DISTANCE_MM, edit_transforms, sample_ball, write_capture
@@ -128,11 +131,12 @@ def test_lens_values_survive_indexing_of_the_cameras(tmp_path: Path) -> None:
         assert values.shape == metadata[name].shape == (6, 1)
         view = outputs.cameras[3:4]
         assert view.metadata[name].shape == (1, 1)
-        torch.testing.assert_close(view.metadata[name][0], values[3])
+        torch.testing.assert_close(view.metadata[name][0], values[3], equal_nan=True)
         assert outputs.cameras[3].metadata[name].shape == (1,)
     assert lens["stack_id"][:, 0].tolist() == [0, 0, 1, 1, 2, 2]
     assert lens["stack_index"][:, 0].tolist() == [0, 1] * 3
     assert lens["train_idx"][:, 0].tolist() == list(range(6))
+    assert lens["stack_motion"][:, 0].tolist() == [STACK_MOTIONS.index("ring")] * 6
 
 
 def test_held_out_views_are_known_pinholes_outside_the_training_set(tmp_path: Path) -> None:
@@ -154,6 +158,56 @@ def test_optics_can_be_forgotten_but_held_out_views_stay_sharp(tmp_path: Path) -
     lens = parse(folder, ignore_optics=True).metadata["lens"]
     assert all(lens[name].isnan().all() for name in ("focus_distance", "aperture_radius", "f_number"))
     assert parse(folder, "test", ignore_optics=True).metadata["lens"]["aperture_radius"].tolist() == [[0.0], [0.0]]
+
+
+def _tagged(folder: Path) -> Path:
+    """The capture without keys of its lens, its photographs as JPEG with EXIF tags: 100 mm, f/4, 450 mm to the sensor,
+    except for the last one, which has none."""
+    exif = Image.Exif()
+    exif.get_ifd(IFD.Exif).update({0x920A: 100.0, 0x829D: 4.0, 0x9206: 0.45})
+    write_capture(folder, optics=False, test_views=0, split_lists=False)
+
+    def edit(t: dict) -> None:
+        for frame in t["frames"]:
+            path = folder / frame["file_path"]
+            frame["file_path"] = f"images/{path.stem}.jpg"
+            tags = {} if frame is t["frames"][-1] else {"exif": exif}
+            Image.open(path).save(folder / frame["file_path"], **tags)
+
+    return edit_transforms(folder, edit)
+
+
+@pytest.mark.parametrize("unit", ["mm", "cm"])
+def test_exif_tags_give_a_lens_to_start_from(tmp_path: Path, unit: str) -> None:
+    """100 mm at 1:1 is focused 200 mm from lens and sensor each; 450 mm apart the object is at f (1 + 1/m) = 300 mm,
+    for m = 1/2; the pupil's radius is 100 mm / 4 / 2."""
+    folder = edit_transforms(_tagged(tmp_path), lambda t: t.update(scene_unit=unit))
+    metadata = parse(folder, eval_interval=0).metadata
+    lens, mm = metadata["lens"], metadata["dataparser_scale"] / metadata["mm_per_unit"]
+    assert lens["focus_distance"].isnan().all(), "a start is no given value"
+    assert lens["aperture_radius"].isnan().all()
+    expected = {"focus_distance_start": 300.0 * mm, "aperture_radius_start": 12.5 * mm}
+    for name, value in (expected | {"f_number": 4.0, "focal_length_mm": 100.0}).items():
+        np.testing.assert_allclose(lens[name][:-1].numpy(), value, rtol=1e-5)
+        assert lens[name][-1].isnan().all()
+    forgotten = parse(folder, ignore_optics=True, eval_interval=0).metadata["lens"]
+    assert all(forgotten[name].isnan().all() for name in ("focus_distance_start", "aperture_radius_start", "f_number"))
+
+
+def test_keys_of_the_capture_precede_exif_tags(tmp_path: Path) -> None:
+    folder = edit_transforms(_tagged(tmp_path), lambda t: t.update(f_number=8.0, focus_distance=120.0))
+    metadata = parse(folder, eval_interval=0).metadata
+    lens, scale = metadata["lens"], metadata["dataparser_scale"]
+    assert (lens["f_number"] == 8.0).all()
+    np.testing.assert_allclose(lens["aperture_radius_start"][:-1].numpy(), 6.25 * scale, rtol=1e-5)
+    np.testing.assert_allclose(lens["focus_distance"].numpy(), 120.0 * scale, rtol=1e-5)
+
+
+def test_without_a_scale_exif_tags_tell_no_lengths(tmp_path: Path) -> None:
+    folder = edit_transforms(_tagged(tmp_path), lambda t: t.pop("scene_unit"))
+    lens = parse(folder, eval_interval=0).metadata["lens"]
+    assert lens["focus_distance_start"].isnan().all()
+    assert lens["aperture_radius_start"].isnan().all()
 
 
 def test_training_on_the_sharp_photographs(tmp_path: Path) -> None:

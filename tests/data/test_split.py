@@ -106,3 +106,17 @@ def test_the_captures_own_lists_decide(lists: dict, train: list[int], val: list[
 def test_no_view_left_for_training(split: str) -> None:
     with pytest.raises(MacroSplatError, match=r"c\.json: no view is left for training: all 4 are held out"):
         split_frames(_capture(4, test=[f"{i:03d}_0" for i in range(4)]), split, 8)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_lists_that_divide_a_stack_are_refused(split: str) -> None:
+    capture = _capture(3, 2, train=["000_0", "000_1", "001_0"], val=["001_1", "002_0", "002_1"])
+    if split == "train":
+        capture = _capture(3, 2, val=["001_1"])
+    with pytest.raises(MacroSplatError, match=r"c\.json: stack '1' is divided: 001_0 is for training and 001_1 for"):
+        split_frames(capture, "val", 8)
+
+
+def test_a_photograph_that_is_listed_twice_may_be() -> None:
+    names = ["000_0", "000_1"]
+    assert split_frames(_capture(1, 2, train=names, val=names), "val", 8) == [0, 1]

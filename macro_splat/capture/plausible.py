@@ -1,0 +1,196 @@
+"""Does a capture make sense? What is well-formed may still be in the wrong unit, or say one thing twice."""
+
+from __future__ import annotations
+
+import filecmp
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macro_splat.capture.format import Capture, Frame
+from macro_splat.errors import MacroSplatError
+
+FOCUS_REACH = 10.0
+"""A plane of focus so many times nearer than the nearest points, or farther than the farthest, is in another unit."""
+DISTANCES_MM = (2.0, 20_000.0)
+"""From a microscope's objective to a room: photographs of a scene nearer or farther have another unit."""
+PUPIL_RATIO = 5.0
+"""Pupil and f-number may differ by a factor of about 2 (some cameras write the working f-number); beyond this one of
+them is in another unit."""
+STACK_TURN_DEG = 5.0
+"""The frames of a stack look in one direction; so much more than a rail's play means several stacks of one name."""
+SAMPLE_BYTES = 65_536
+
+
+def check_plausible(capture: Capture) -> list[str]:
+    """What the user should know though it stops nothing, one line each.
+
+    Raises:
+        MacroSplatError: a lens is impossible at the scene's distance.
+    """
+    distances = scene_distances(capture)
+    warnings = _check_lenses(capture, distances)
+    warnings += _check_unit(capture, distances)
+    warnings += _check_stacks(capture)
+    warnings += _check_duplicates(capture)
+    return warnings
+
+
+def scene_distances(capture: Capture) -> NDArray[np.float64] | None:
+    """Depth of the nearest and the farthest (5th and 95th percentile) point before each camera: [N, 2] scene units.
+
+    Without points it is that of the point which the cameras look at, twice; None if they look at none. NaN for a camera
+    that has nothing before it.
+    """
+    poses = np.stack([frame.camera_to_world for frame in capture.frames])
+    if capture.points is not None:
+        points = capture.points.xyz
+    else:
+        axes, origins = -poses[:, :3, 2], poses[:, :3, 3]
+        across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
+        system = across.sum(axis=0)
+        if np.linalg.eigvalsh(system)[0] < 1e-3 * len(poses):  # all but parallel
+            return None
+        points = np.linalg.solve(system, (across @ origins[:, :, None]).sum(axis=0)[:, 0])[None]
+    result = np.full((len(poses), 2), np.nan)
+    for i, pose in enumerate(poses):
+        depth = (points - pose[:3, 3]) @ -pose[:3, 2]
+        if (depth > 0).any():
+            result[i] = np.percentile(depth[depth > 0], (5, 95))
+    return result
+
+
+def _check_lenses(capture: Capture, distances: NDArray[np.float64] | None) -> list[str]:
+    unit = f'scene units ("{capture.scene_unit}")' if capture.scene_unit else "the units of the poses"
+    too_far, unequal = [], []
+    for i, frame in enumerate(capture.frames):
+        where = f"{capture.path}: frame '{frame.name}'"
+        focus, pupil = frame.optics.focus_distance, frame.optics.aperture_radius
+        near, far = (np.nan, np.nan) if distances is None else distances[i]
+        if focus is not None and focus < near / FOCUS_REACH:
+            raise MacroSplatError(
+                f"{where}: `focus_distance` is {focus:g} but the scene begins {near:.4g} away: nothing can be in "
+                f"focus; give it in {unit}, from the centre of projection, or null where it is unknown"
+            )
+        reach = focus if focus is not None else far
+        if pupil is not None and pupil > reach:
+            raise MacroSplatError(
+                f"{where}: `aperture_radius` is {pupil:g}, wider than the {reach:.4g} to the scene: no lens is; "
+                f"give it in {unit}, or null where it is unknown"
+            )
+        if focus is not None and focus > far * FOCUS_REACH:
+            too_far.append(f"{frame.name} ({focus:g}, the scene ends {far:.4g} away)")
+        engraved = entrance_pupil_radius_mm(frame.optics.f_number, frame.optics.focal_length_mm)
+        if pupil and engraved and capture.mm_per_unit:
+            ratio = pupil * capture.mm_per_unit / engraved
+            if not 1 / PUPIL_RATIO < ratio < PUPIL_RATIO:
+                unequal.append(f"{frame.name} ({pupil * capture.mm_per_unit:.3g} mm, {engraved:.3g} mm)")
+    warnings = []
+    if too_far:
+        warnings.append(
+            f"{capture.path}: `focus_distance` is far beyond the scene in {_few(too_far)}: it must be in {unit}"
+        )
+    if unequal:
+        warnings.append(
+            f"{capture.path}: `aperture_radius` and what `f_number` and `focal_length_mm` make of it disagree in "
+            f"{_few(unequal)}: check the units; the radius counts"
+        )
+    return warnings
+
+
+def entrance_pupil_radius_mm(f_number: float | None, focal_length_mm: float | None) -> float | None:
+    """Radius of the entrance pupil by the definition of the f-number N = f / (2 r); None if one is unknown."""
+    return focal_length_mm / (2.0 * f_number) if f_number and focal_length_mm else None
+
+
+def _check_unit(capture: Capture, distances: NDArray[np.float64] | None) -> list[str]:
+    if capture.mm_per_unit is None or distances is None or np.isnan(distances).all():
+        return []
+    distance = float(np.nanmedian(distances)) * capture.mm_per_unit
+    if DISTANCES_MM[0] < distance < DISTANCES_MM[1]:
+        return []
+    return [
+        f'{capture.path}: with `scene_unit` "{capture.scene_unit}" the scene is {distance:.3g} mm away from the '
+        "cameras: check the unit, every measurement follows from it"
+    ]
+
+
+def _check_stacks(capture: Capture) -> list[str]:
+    stacks: dict[str, list[Frame]] = defaultdict(list)
+    for frame in capture.frames:
+        if frame.stack_id is not None:
+            stacks[frame.stack_id].append(frame)
+    single = [name for name, frames in stacks.items() if len(frames) == 1]
+    unordered, turned = [], []
+    for name, frames in stacks.items():
+        places = [frame.stack_index for frame in frames if frame.stack_index is not None]
+        if len(set(places)) < len(places):
+            unordered.append(name)
+        axes = np.stack([frame.camera_to_world[:3, 2] for frame in frames])
+        if (axes @ axes[0]).min() < np.cos(np.deg2rad(STACK_TURN_DEG)):
+            turned.append(name)
+    warnings = []
+    # A capture of single photographs may call each of them a stack.
+    if single and len(single) < len(stacks):
+        warnings.append(f"{capture.path}: only one photograph in stack {_few(single)}: are the others missing?")
+    if unordered:
+        warnings.append(f"{capture.path}: `stack_index` comes twice in stack {_few(unordered)}: number its frames")
+    if turned:
+        warnings.append(
+            f"{capture.path}: frames of stack {_few(turned)} look in directions more than {STACK_TURN_DEG:g} degrees "
+            "apart, and count as one pose all the same: give each pose a `stack_id` of its own"
+        )
+    return warnings
+
+
+def _check_duplicates(capture: Capture) -> list[str]:
+    twice: list[str] = []
+    moved: list[str] = []
+    for first, *others in _same_content([frame.image for frame in capture.frames]):
+        a = capture.frames[first]
+        for other in others:
+            b = capture.frames[other]
+            same = np.allclose(a.camera_to_world, b.camera_to_world, rtol=1e-6, atol=1e-9)
+            (twice if same else moved).append(f"{a.name} = {b.name}")
+    warnings = []
+    if twice:
+        warnings.append(f"{capture.path}: the same photograph twice counts twice: {_few(twice)}; keep one of each")
+    if moved:
+        warnings.append(
+            f"{capture.path}: the same photograph with different poses, of which one must be wrong: {_few(moved)}; "
+            "keep the right one"
+        )
+    return warnings
+
+
+def _same_content(paths: Sequence[Path]) -> list[list[int]]:
+    """Indices of the files that are equal byte by byte, two or more each."""
+    sizes = [path.stat().st_size for path in paths]
+    often = Counter(sizes)
+    candidates: dict[tuple[int, bytes], list[int]] = defaultdict(list)
+    for i, (path, size) in enumerate(zip(paths, sizes, strict=True)):
+        if often[size] > 1:
+            candidates[size, _sample(path, size)].append(i)
+    groups: list[list[int]] = []
+    for indices in candidates.values():
+        found: list[list[int]] = []
+        for i in indices:
+            match = [group for group in found if filecmp.cmp(paths[group[0]], paths[i], shallow=False)]
+            match[0].append(i) if match else found.append([i])
+        groups += [group for group in found if len(group) > 1]
+    return groups
+
+
+def _sample(path: Path, size: int) -> bytes:
+    """A piece from the middle, where a picture has pixels whatever its header says."""
+    with path.open("rb") as file:
+        file.seek(max(0, size // 2 - SAMPLE_BYTES // 2))
+        return file.read(SAMPLE_BYTES)
+
+
+def _few(items: Iterable[str], count: int = 3) -> str:
+    items = list(items)
+    return ", ".join(items[:count]) + (f" and {len(items) - count} more" if len(items) > count else "")
