@@ -1,0 +1,318 @@
+"""What will go wrong with a capture, and what to do: as far as it follows from process.json and the poses alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from macro_splat.capture.coverage import azimuth_gaps, directions, object_centre
+from macro_splat.capture.format import Capture, Frame
+
+Problem = dict[str, str]
+"""`severity`: error, warning or hint; `what` is wrong; what to `do`."""
+
+FEW_POSES = 8
+WIDE_GAP = 60.0
+"""Degrees of azimuth without a photograph."""
+ONE_RING = 10.0
+"""Degrees of elevation; within so many all photographs were taken from one height."""
+HIGH_REPROJECTION_PX = 2.0
+UNSURE_SCALE = 0.01
+"""Standard deviation of the scale, relative to it."""
+SAME_FOCAL_LENGTH = 0.01
+"""Relative; within so much a lens that breathes has one focal length."""
+ENOUGH_EXIF = 0.5
+"""Share of the photographs that should carry focal length and f-number."""
+FOCUS_TOLERANCE = {"rig": 0.02}
+"""Relative error of focus distances by where the poses, and with them the distances, come from."""
+EXIF_FOCUS_TOLERANCE = 0.2
+
+
+def find_problems(process: Mapping[str, Any], capture: Capture | None = None) -> list[Problem]:
+    """Findings beside those that process.json lists already, errors first.
+
+    Args:
+        process: process.json as an object; `problems` may be missing.
+        capture: the capture that was made, for what follows from poses: gaps, and focus before or behind the object.
+    """
+    problems = [problem for find in _FINDERS for problem in find(process)]
+    if capture is not None:
+        frames = _frames_by_stack(process, capture)
+        if len(frames) >= 3:
+            problems += _gaps(frames)
+            problems += _focus_beside_object(process, frames, capture)
+    known = {problem["what"] for problem in process.get("problems", [])}
+    order = ("error", "warning", "hint")
+    return sorted((p for p in problems if p["what"] not in known), key=lambda p: order.index(p["severity"]))
+
+
+# --- from process.json --------------------------------------------------------------------------------------------
+
+
+def _too_few_poses(process: Mapping[str, Any]) -> list[Problem]:
+    used = {photograph["stack_id"] for photograph in _used(process)}
+    poses, source = len(used), process["poses"]["source"]
+    if poses >= FEW_POSES:
+        return []
+    if source == "rig":
+        return [_hint(f"{_count(poses, 'pose')} only.", f"{FEW_POSES} or more make a model, 20 to 60 a good one.")]
+    return [
+        _warning(
+            f"{_count(poses, 'pose')} only: structure from motion needs {FEW_POSES} or more.",
+            "Photograph from more sides, every 15° or closer, or give the poses by --rig.",
+        )
+    ]
+
+
+def _unregistered(process: Mapping[str, Any]) -> list[Problem]:
+    names = process["poses"]["unregistered"]
+    if not names:
+        return []
+    return [
+        _warning(
+            f"{_count(len(names), 'photograph')} found no place among the others and {_is(names)} left out: "
+            f"{_few(names)}.",
+            "Photograph in between, with more overlap; mask a background that does not turn with the object.",
+        )
+    ]
+
+
+def _inaccurate_poses(process: Mapping[str, Any]) -> list[Problem]:
+    error = process["poses"]["reprojection_error_px"]
+    if error is None or error <= HIGH_REPROJECTION_PX:
+        return []
+    return [
+        _warning(
+            f"The poses are inaccurate: points are {error:.1f} px off where the photographs show them.",
+            "Leave out photographs that are blurred, and mask what moved between them.",
+        )
+    ]
+
+
+def _nothing_in_focus(process: Mapping[str, Any]) -> list[Problem]:
+    verdicts = {photograph["name"]: photograph["verdict"] for photograph in process["photographs"]}
+    blurred = [
+        (stack, found)
+        for stack in process["stacks"]
+        if "sharp" not in (found := Counter(verdicts[name] for name in stack["photographs"] if name in verdicts))
+        and found
+    ]
+    if not blurred:
+        return []
+    names = [s["id"] if len(s["photographs"]) > 1 else s["photographs"][0] for s, _ in blurred]
+    shaken = sum(found["motion blur"] >= found["out of focus"] for _, found in blurred)
+    of = f"{len(blurred)} of {_count(len(process['stacks']), 'pose')}"
+    return [
+        _warning(
+            f"Nothing is sharp in the photographs of {of}: {_few(names)}.",
+            "Take these again: "
+            + (
+                "with a release, a shorter exposure or flash, against motion blur."
+                if shaken > len(blurred) / 2
+                else "focused on the object, with smaller focus steps or a smaller aperture."
+            ),
+        )
+    ]
+
+
+def _one_frame_stacks(process: Mapping[str, Any]) -> list[Problem]:
+    single = [stack for stack in process["stacks"] if len(stack["photographs"]) == 1]
+    stacks = len(process["stacks"]) - len(single)
+    if not single or not stacks:
+        return []
+    names = [stack["photographs"][0] for stack in single]
+    return [
+        _warning(
+            f"{_count(len(single), 'photograph')} {_belongs(single)} to none of the {_count(stacks, 'focus stack')}: "
+            f"{_few(names)}.",
+            "Say how the stacks are told apart by --stack-by or --stack-pattern, or take stray photographs away.",
+        )
+    ]
+
+
+def _mixed_cameras(process: Mapping[str, Any]) -> list[Problem]:
+    photographs = _used(process)
+    problems = []
+    cameras = Counter(p["exif"]["camera"] for p in photographs if p["exif"]["camera"])
+    if len(cameras) > 1:
+        found = ", ".join(f"{camera} ({count})" for camera, count in cameras.most_common(4))
+        problems.append(_warning(f"Photographs of {len(cameras)} cameras: {found}.", "Process each camera by itself."))
+    focal_lengths = sorted(p["exif"]["focal_length_mm"] for p in photographs if p["exif"]["focal_length_mm"])
+    if focal_lengths and focal_lengths[-1] > focal_lengths[0] * (1 + SAME_FOCAL_LENGTH):
+        problems.append(
+            _warning(
+                f"Focal lengths from {focal_lengths[0]:g} to {focal_lengths[-1]:g} mm.",
+                "Leave the zoom alone during a capture (tape holds it), or process each setting by itself.",
+            )
+        )
+    sizes = Counter((p["width"], p["height"]) for p in photographs)
+    if len(sizes) > 1:
+        found = ", ".join(f"{w} × {h} ({count})" for (w, h), count in sizes.most_common(4))
+        problems.append(
+            _warning(
+                f"Photographs of {len(sizes)} sizes: {found}.",
+                "Process uncropped photographs of one format; hold the camera the same way up.",
+            )
+        )
+    return problems
+
+
+def _no_scale(process: Mapping[str, Any]) -> list[Problem]:
+    scale = process["scale"]
+    if scale is None:
+        return [
+            _hint(
+                "The scale is unknown: the model will have no millimetres.",
+                "Put a printed marker board beside the object, describe the rig by --rig, or give --scale-factor.",
+            )
+        ]
+    if scale["deviation"] is not None and scale["deviation"] > UNSURE_SCALE * scale["mm_per_unit"]:
+        return [
+            _warning(
+                f"The scale is unsure by {scale['deviation'] / scale['mm_per_unit']:.1%}.",
+                "Let the markers be seen, sharp and large, in more photographs.",
+            )
+        ]
+    return []
+
+
+def _little_exif(process: Mapping[str, Any]) -> list[Problem]:
+    photographs = process["photographs"]
+    known = sum(bool(p["exif"]["focal_length_mm"] and p["exif"]["f_number"]) for p in photographs)
+    if known >= ENOUGH_EXIF * len(photographs):
+        return []
+    have = "No photograph says" if known == 0 else f"Only {known} of {len(photographs)} photographs say"
+    return [
+        _hint(
+            f"{have} with which focal length and f-number it was taken: lens and blur start from a guess.",
+            "Export with EXIF data, use the camera's own files, or describe the lens in a rig file.",
+        )
+    ]
+
+
+_FINDERS: tuple[Callable[[Mapping[str, Any]], list[Problem]], ...] = (
+    _too_few_poses,
+    _unregistered,
+    _inaccurate_poses,
+    _nothing_in_focus,
+    _one_frame_stacks,
+    _mixed_cameras,
+    _no_scale,
+    _little_exif,
+)
+
+
+# --- from the poses -----------------------------------------------------------------------------------------------
+
+
+def _frames_by_stack(process: Mapping[str, Any], capture: Capture) -> dict[str, list[Frame]]:
+    frames = {frame.name: frame for frame in capture.frames}
+    by_stack: dict[str, list[Frame]] = {}
+    for photograph in process["photographs"]:
+        if photograph["image"] in frames:
+            by_stack.setdefault(photograph["stack_id"], []).append(frames[photograph["image"]])
+    return by_stack
+
+
+def _gaps(frames: Mapping[str, Sequence[Frame]]) -> list[Problem]:
+    poses = np.stack([stack[0].camera_to_world for stack in frames.values()])
+    centre = object_centre(poses, None)
+    if centre is None:  # all look the same way: the object was not gone around, nor meant to be
+        return [
+            _hint(
+                "All photographs look the same way: the model will be seen from there only.",
+                "Photograph from other sides too if they are wanted.",
+            )
+        ]
+    seen = directions(poses, centre)
+    problems = [
+        _warning(
+            f"No photograph over {gap.width:.0f}° of the way around the object, "
+            f"azimuth {gap.start:.0f}° to {(gap.start + gap.width + 180) % 360 - 180:.0f}°.",
+            "Photograph that side too, or expect the model to be guessed there.",
+        )
+        for gap in azimuth_gaps(seen, WIDE_GAP)
+    ]
+    low, high = seen[:, 1].min(), seen[:, 1].max()
+    if high - low < ONE_RING:
+        problems.append(
+            _hint(
+                f"All photographs are from one height ({low:.0f}° to {high:.0f}° above the object).",
+                "A second ring, 25° to 40° higher or lower, makes top and hollows sure.",
+            )
+        )
+    return problems
+
+
+def _focus_beside_object(
+    process: Mapping[str, Any], frames: Mapping[str, Sequence[Frame]], capture: Capture
+) -> list[Problem]:
+    """Poses at which all planes of focus lie before or behind the points that the camera sees."""
+    if capture.points is None:
+        return []
+    tolerance = FOCUS_TOLERANCE.get(process["poses"]["source"], EXIF_FOCUS_TOLERANCE)
+    beside = [
+        stack_id
+        for stack_id, stack in frames.items()
+        if all(_misses(frame, capture.points.xyz, tolerance) for frame in stack)
+    ]
+    if not beside:
+        return []
+    return [
+        _warning(
+            f"By the focus distances, the object lies outside the planes of focus at {len(beside)} of "
+            f"{_count(len(frames), 'pose')}: {_few(beside)}.",
+            "Check the focus distances in the rig file, or focus on the object.",
+        )
+    ]
+
+
+def _misses(frame: Frame, points: np.ndarray, tolerance: float) -> bool:
+    """Whether the plane of focus is known and passes the points in the picture, but for the farthest few."""
+    focus = frame.optics.focus_distance
+    if focus is None:
+        return False
+    x, y, z = ((points - frame.camera_to_world[:3, 3]) @ frame.camera_to_world[:3, :3]).T
+    lens = frame.intrinsics
+    with np.errstate(divide="ignore", invalid="ignore"):
+        u, v = lens.cx - lens.fl_x * x / z, lens.cy + lens.fl_y * y / z
+        seen = (z < 0) & (u >= 0) & (u < lens.width) & (v >= 0) & (v < lens.height)
+    if not seen.any():
+        return False
+    near, far = np.quantile(-z[seen], (0.02, 0.98))
+    return not near * (1 - tolerance) <= focus <= far * (1 + tolerance)
+
+
+# --- words --------------------------------------------------------------------------------------------------------
+
+
+def _used(process: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [photograph for photograph in process["photographs"] if photograph["used"]]
+
+
+def _warning(what: str, do: str) -> Problem:
+    return {"severity": "warning", "what": what, "do": do}
+
+
+def _hint(what: str, do: str) -> Problem:
+    return {"severity": "hint", "what": what, "do": do}
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _is(things: Sequence[object]) -> str:
+    return "is" if len(things) == 1 else "are"
+
+
+def _belongs(things: Sequence[object]) -> str:
+    return "belongs" if len(things) == 1 else "belong"
+
+
+def _few(names: Iterable[object], count: int = 5) -> str:
+    texts = [str(name) for name in names]
+    return ", ".join(texts[:count]) + (f" and {len(texts) - count} more" if len(texts) > count else "")
