@@ -1,0 +1,414 @@
+"""Poses from photographs alone, by COLMAP's incremental structure from motion.
+
+Of each focus stack the sharpest photograph goes in, with the features of its sharp regions inside its mask. Photographs
+that find no place are tried again: with the next sharpest ones of their stack, with features as seen from aslant, and
+with looser demands. (J. Schönberger and J.-M. Frahm, "Structure-from-Motion Revisited", CVPR 2016.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from macro_splat.atomic import atomic_write
+from macro_splat.capture.features import FeatureOptions, Features, detect, detect_aslant
+from macro_splat.capture.format import Intrinsics, SparsePoints
+from macro_splat.capture.matching import candidate_pairs, partners
+from macro_splat.capture.photographs import Photograph, load_photograph, reduced_size
+from macro_splat.capture.sfm_database import CameraKind, FeatureDatabase, Progress, load_pycolmap
+from macro_splat.capture.stacks import Stack
+from macro_splat.capture.world import move_cameras, upright_world
+from macro_splat.errors import MacroSplatError
+
+Mask = Path | NDArray[np.bool_]
+Distortion = Literal["none", "radial", "opencv"]
+CAMERA_MODELS: dict[str, str] = {"none": "SIMPLE_PINHOLE", "radial": "SIMPLE_RADIAL", "opencv": "OPENCV"}
+
+ENOUGH = 0.95
+"""Part of the stacks that have to register before we stop trying."""
+FOCAL_STARTS = (1.2, 3.5)
+"""Unknown focal lengths are started at these multiples of the longer edge: a short lens's, a macro lens's."""
+OTHERS_OF_A_STACK = 2
+"""So many of a stack's next sharpest photographs are tried when its sharpest one finds no place."""
+MOST_PARTNERS = 40
+"""A photograph that found no place is compared from aslant with so many others."""
+ASLANT = FeatureOptions(max_features=2500)
+COLOUR_EDGE = 1600
+"""Photographs are reduced to this when the points' colours are looked up."""
+FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
+"""From COLMAP's camera axes (y down, looking along z) to OpenGL's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """Poses and points in units of no meaning, in a world with the object at the origin and z up."""
+
+    camera_to_world: dict[str, NDArray[np.float64]]
+    """[4, 4] by photograph, OpenGL axes; the photographs of a stack share the pose of the one that registered."""
+    intrinsics: dict[str, Intrinsics]
+    """By photograph, for its full upright size; shared by all of one kind."""
+    points: SparsePoints
+    reprojection_error_px: float
+    """Mean over the points, in pixels of the full photographs."""
+    observations: int
+    """Features that became part of a point."""
+    registered: tuple[str, ...]
+    """Photographs that found their place themselves, in the stacks' order."""
+    unregistered: tuple[str, ...]
+    """Photographs without a pose, in the stacks' order."""
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """A photograph that takes part."""
+
+    photograph: Photograph
+    stack: int
+    key: str
+    kind: CameraKind
+
+
+def reconstruct(
+    stacks: Sequence[Stack],
+    *,
+    work: Path,
+    masks: Mapping[str, Mask] | None = None,
+    scores: Mapping[str, float] | None = None,
+    sharpness: Mapping[str, NDArray[np.float32]] | None = None,
+    distortion: Distortion = "radial",
+    max_edge: int = 2400,
+    threads: int | None = None,
+    seed: int = 0,
+    progress: Progress = lambda what, done, total: None,
+) -> Reconstruction:
+    """Find the poses of photographs.
+
+    Args:
+        stacks: in the order of capture, as far as it is known.
+        work: folder for features and matches, made if absent. Run again with it, an interrupted run goes on, a finished
+            one returns at once, and after a change only what it touches is done anew.
+        masks: by photograph, upright; features are searched where it is not 0. As a file or [H, W].
+        scores: how sharp each photograph is; the sharpest of a stack goes first. Without, the middle one does.
+        sharpness: maps of sharpness [h, w] by photograph; blurred regions give no features.
+        distortion: of the lens; "opencv" has four coefficients and needs many photographs.
+        max_edge: features are searched in pictures reduced to this.
+        threads: at most; all processors if absent.
+        seed: of the random choices. With one thread the result is the same each time.
+        progress: called often, on this thread.
+
+    Raises:
+        MacroSplatError: pycolmap is missing, there are fewer than two stacks, no photographs fit together, a mask does
+            not fit its photograph, or a file is broken.
+    """
+    pycolmap = load_pycolmap()
+    if len(stacks) < 2:
+        raise MacroSplatError(
+            f"poses cannot be found from {len(stacks)} viewpoint(s); photograph the object from all around, at least "
+            "20 viewpoints that overlap, or describe the rig in rig.yaml"
+        )
+    run = _Run(pycolmap, stacks, work, masks or {}, scores or {}, sharpness or {}, max_edge, threads, seed, progress)
+    run.camera_model = CAMERA_MODELS[distortion]
+    return run.reconstruct()
+
+
+class _Run:
+    """One call of `reconstruct`."""
+
+    camera_model = "SIMPLE_RADIAL"
+
+    def __init__(
+        self,
+        pycolmap: Any,
+        stacks: Sequence[Stack],
+        work: Path,
+        masks: Mapping[str, Mask],
+        scores: Mapping[str, float],
+        sharpness: Mapping[str, NDArray[np.float32]],
+        max_edge: int,
+        threads: int | None,
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        self.pycolmap, self.stacks, self.work = pycolmap, stacks, work
+        self.masks, self.scores, self.sharpness = masks, scores, sharpness
+        self.max_edge, self.seed, self.progress = max_edge, seed, progress
+        self.threads = threads or os.cpu_count() or 1
+
+    def reconstruct(self) -> Reconstruction:
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.pycolmap.set_random_seed(self.seed)
+        shots = [self._shot(self._ranked(stack)[0], i) for i, stack in enumerate(self.stacks)]
+        spares = [
+            self._shot(photograph, i)
+            for i, stack in enumerate(self.stacks)
+            for photograph in self._ranked(stack)[1 : 1 + OTHERS_OF_A_STACK]
+        ]
+        finished = self.work / f"model-{_digest(self.seed, *(shot.key for shot in shots + spares))}"
+        if not finished.exists():
+            self._find(shots, spares, finished)
+        every = {shot.key: shot for shot in shots + spares}
+        return self._result(self.pycolmap.Reconstruction(finished), every)
+
+    def _ranked(self, stack: Stack) -> list[Photograph]:
+        """Photographs of a stack, sharpest first; of equal ones the middle one first."""
+        middle = (len(stack.photographs) - 1) / 2
+        order = sorted(
+            range(len(stack.photographs)),
+            key=lambda i: (-self.scores.get(stack.photographs[i].name, 0.0), abs(i - middle)),
+        )
+        return [stack.photographs[i] for i in order]
+
+    def _shot(self, photograph: Photograph, stack: int) -> _Shot:
+        width, height = reduced_size(photograph, self.max_edge)
+        exif = photograph.exif
+        focal_px = None
+        if exif.focal_length_mm and exif.pixel_pitch_mm:
+            # Focused closer than infinity a lens stands 1 + m focal lengths from the sensor.
+            image_distance = exif.focal_length_mm * (1 + (exif.magnification or 0.0))
+            focal_px = (
+                image_distance / exif.pixel_pitch_mm * max(width, height) / max(photograph.width, photograph.height)
+            )
+        name = f"{exif.camera} | {exif.lens} | {exif.focal_length_mm} mm | {width}x{height} | {self.camera_model}"
+        kind = CameraKind(name, self.camera_model, width, height, focal_px)
+        stat = photograph.path.stat()
+        key = _digest(
+            photograph.name, stat.st_size, stat.st_mtime_ns, name,
+            self.masks.get(photograph.name), self.sharpness.get(photograph.name),
+        )  # fmt: skip
+        return _Shot(photograph, stack, key, kind)
+
+    def _find(self, shots: list[_Shot], spares: list[_Shot], finished: Path) -> None:
+        """Reconstruct with growing effort until enough stacks have a pose, and keep the best result."""
+        database = FeatureDatabase(self.work / "features.db", seed=self.seed, threads=self.threads)
+        self._detect(database, shots)
+        pairs = [(shots[i].key, shots[j].key) for i, j in candidate_pairs(len(shots))]
+        database.match(pairs, self.progress)
+        best = self._map(database, shots, None)
+        missing = self._missing(shots, best)
+        if len(missing) > (1 - ENOUGH) * len(self.stacks):
+            every = sorted(shots + [s for s in spares if s.stack in missing], key=lambda s: s.stack)
+            self._detect(database, every)
+            keys = [shot.key for shot in every]
+            near = candidate_pairs(len(every))
+            database.match([(keys[i], keys[j]) for i, j in near], self.progress)
+            again = [i for i, shot in enumerate(every) if shot.stack in missing]
+            chosen = partners(again, near, database.likenesses(keys), MOST_PARTNERS)
+            pairs = [(keys[i], keys[j]) for i, j in chosen]
+            path = self.work / f"aslant-{_digest(*(key for pair in pairs for key in pair))}.db"
+            wide = database.copy_without(pairs, path)
+            by_key = {shot.key: shot for shot in every}
+            wide.match_aslant(pairs, lambda key: self._aslant(by_key[key]), self.progress)
+            best = self._map(wide, every, best)
+        if best is None:
+            raise self._failure()
+        self._colour(best, {shot.key: shot for shot in shots + spares})
+        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+            best.write(folder)
+            shutil.copytree(folder, finished.with_suffix(".unfinished"), dirs_exist_ok=True)
+        os.replace(finished.with_suffix(".unfinished"), finished)
+
+    def _failure(self) -> MacroSplatError:
+        names = [stack.photographs[0].name for stack in self.stacks]
+        listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        return MacroSplatError(
+            f"no poses could be found for {listed}: too few features fit together; photograph with more overlap (at "
+            "most 15 degrees from one viewpoint to the next) and a smaller aperture, put a patterned mat under the "
+            "object, mask a background that does not move with it, or describe the rig in rig.yaml"
+        )
+
+    def _detect(self, database: FeatureDatabase, shots: list[_Shot]) -> None:
+        for done, shot in enumerate(shots):
+            self.progress("searching features", done, len(shots))
+            if shot.key not in database:
+                database.add(shot.key, shot.kind, self._features(shot, aslant=False))
+        self.progress("searching features", len(shots), len(shots))
+
+    def _features(self, shot: _Shot, *, aslant: bool) -> Features:
+        picture = load_photograph(shot.photograph, self.max_edge)
+        mask = self.masks.get(shot.photograph.name)
+        search, options = (detect_aslant, ASLANT) if aslant else (detect, FeatureOptions())
+        return search(
+            picture,
+            options,
+            mask=None if mask is None else _load_mask(mask, shot.photograph, picture.shape),
+            sharpness=self.sharpness.get(shot.photograph.name),
+            threads=self.threads,
+        )
+
+    def _aslant(self, shot: _Shot) -> Features:
+        """The features as seen from aslant, kept in a file: they cost ten times as much as the plain ones."""
+        path = self.work / f"aslant-{shot.key}.npz"
+        if not path.exists():
+            features = self._features(shot, aslant=True)
+            with atomic_write(path) as file:
+                np.savez(file, keypoints=features.keypoints, descriptors=features.descriptors)
+        with np.load(path) as data:
+            return Features(data["keypoints"], data["descriptors"])
+
+    def _missing(self, shots: Sequence[_Shot], model: Any) -> set[int]:
+        found = set() if model is None else {model.images[i].name for i in model.reg_image_ids()}
+        return {shot.stack for shot in shots} - {shot.stack for shot in shots if shot.key in found}
+
+    def _map(self, database: FeatureDatabase, shots: list[_Shot], best: Any) -> Any:
+        """The best model from these matches: strictly, then loosely, from several starts of unknown focal lengths."""
+        unknown = any(shot.kind.focal_px is None for shot in shots)
+        for loose in (False, True):
+            for start in FOCAL_STARTS if unknown else (0.0,):
+                if unknown:
+                    database.set_focal_lengths(start)
+                model = self._map_once(database, shots, loose)
+                if model is not None and (best is None or self._rank(shots, model) > self._rank(shots, best)):
+                    best = model
+                if len(self._missing(shots, best)) <= (1 - ENOUGH) * len(self.stacks):
+                    return best
+        return best
+
+    def _rank(self, shots: list[_Shot], model: Any) -> tuple[int, int]:
+        return -len(self._missing(shots, model)), model.compute_num_observations()
+
+    def _map_once(self, database: FeatureDatabase, shots: list[_Shot], loose: bool) -> Any:
+        options = self.pycolmap.IncrementalPipelineOptions(
+            num_threads=self.threads,
+            random_seed=self.seed,
+            extract_colors=False,
+            min_model_size=min(3, len(self.stacks)),
+            max_num_models=5,
+            image_names=[shot.key for shot in shots],
+        )
+        options.mapper.random_seed = options.triangulation.random_seed = self.seed
+        if loose:
+            options.min_num_matches = 10
+            options.mapper.init_min_num_inliers = 40
+            options.mapper.init_min_tri_angle = 6.0
+            options.mapper.abs_pose_min_num_inliers = 15
+            options.mapper.abs_pose_min_inlier_ratio = 0.12
+        placed = 0
+
+        def next_image() -> None:
+            nonlocal placed
+            placed += 1
+            self.progress("placing", min(placed, len(shots)), len(shots))
+
+        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+            models = self.pycolmap.incremental_mapping(
+                database.path, self.work, folder, options, next_image_callback=next_image
+            )
+        return max(models.values(), key=lambda model: self._rank(shots, model), default=None)
+
+    def _colour(self, model: Any, shots: Mapping[str, _Shot]) -> None:
+        """Give the points the mean colour of what was seen of them."""
+        numbers = sorted(model.point3D_ids())
+        row = {number: i for i, number in enumerate(numbers)}
+        total = np.zeros((len(numbers), 4))
+        images = sorted(model.reg_image_ids())
+        for done, number in enumerate(images):
+            self.progress("colouring", done, len(images))
+            image = model.images[number]
+            seen = [(p.xy, row[p.point3D_id]) for p in image.points2D if p.has_point3D()]
+            if not seen:
+                continue
+            shot = shots[image.name]
+            picture = load_photograph(shot.photograph, min(COLOUR_EDGE, self.max_edge))
+            height, width = picture.shape[:2]
+            xy = np.array([p for p, _ in seen]) * (width / shot.kind.width, height / shot.kind.height)
+            x, y = np.clip(xy.astype(int), 0, (width - 1, height - 1)).T
+            np.add.at(total, [i for _, i in seen], np.concatenate([picture[y, x], np.ones((len(seen), 1))], axis=1))
+        self.progress("colouring", len(images), len(images))
+        colours = np.round(total[:, :3] / np.maximum(total[:, 3:], 1)).astype(np.uint8)
+        for number, colour in zip(numbers, colours, strict=True):
+            model.points3D[number].color = colour
+
+    def _result(self, model: Any, shots: Mapping[str, _Shot]) -> Reconstruction:
+        images = sorted((model.images[i] for i in model.reg_image_ids()), key=lambda image: shots[image.name].stack)
+        points = [model.points3D[i] for i in sorted(model.point3D_ids())]
+        xyz = np.array([p.xyz for p in points]).reshape(-1, 3)
+        poses = np.tile(np.eye(4), (len(images), 1, 1))
+        poses[:, :3] = [image.cam_from_world().inverse().matrix() for image in images]
+        poses = poses @ FLIP
+        similarity = upright_world(poses, xyz)
+        scale, rotation, translation = similarity
+        poses = move_cameras(poses, *similarity)
+
+        registered = {
+            shots[image.name].photograph.name: (image, pose) for image, pose in zip(images, poses, strict=True)
+        }
+        camera_to_world: dict[str, NDArray[np.float64]] = {}
+        intrinsics: dict[str, Intrinsics] = {}
+        for stack in self.stacks:
+            own = [registered[p.name] for p in self._ranked(stack) if p.name in registered]
+            for photograph in stack.photographs if own else ():
+                image, pose = registered.get(photograph.name, own[0])
+                camera_to_world[photograph.name] = pose if photograph.name in registered else own[0][1]
+                intrinsics[photograph.name] = _intrinsics(model.cameras[image.camera_id], photograph)
+        order = [p.name for stack in self.stacks for p in stack.photographs]
+        magnified = np.median([shots[i.name].photograph.width / shots[i.name].kind.width for i in images])
+        return Reconstruction(
+            camera_to_world,
+            intrinsics,
+            SparsePoints(
+                scale * xyz @ rotation.T + translation, np.array([p.color for p in points], np.uint8).reshape(-1, 3)
+            ),
+            float(model.compute_mean_reprojection_error() * magnified),
+            int(model.compute_num_observations()),
+            tuple(name for name in order if name in registered),
+            tuple(name for name in order if name not in camera_to_world),
+        )
+
+
+def _intrinsics(camera: Any, photograph: Photograph) -> Intrinsics:
+    """COLMAP's camera for the full size of a photograph."""
+    x, y = photograph.width / camera.width, photograph.height / camera.height
+    pinhole = Intrinsics(
+        float(camera.focal_length_x * x),
+        float(camera.focal_length_y * y),
+        float(camera.principal_point_x * x),
+        float(camera.principal_point_y * y),
+        photograph.width,
+        photograph.height,
+    )
+    extra = [float(camera.params[i]) for i in camera.extra_params_idxs()]
+    k1, k2, p1, p2 = (extra + [0.0] * 4)[:4]
+    return replace(pinhole, distortion=(k1, k2, 0.0, 0.0, p1, p2))
+
+
+def _load_mask(mask: Mask, photograph: Photograph, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A mask at the size of the picture that features are searched in."""
+    if isinstance(mask, Path):
+        try:
+            with Image.open(mask) as image:
+                values = np.asarray(image.convert("L"))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise MacroSplatError(f"{mask} is no readable mask ({error}); export it again or remove it") from error
+    else:
+        values = mask.astype(np.uint8) * 255
+    height, width = values.shape
+    if abs(width * photograph.height - height * photograph.width) > 0.02 * height * photograph.width:
+        raise MacroSplatError(
+            f"{mask if isinstance(mask, Path) else 'the mask'} of {photograph.name} is {width}x{height} but the "
+            f"upright photograph is {photograph.width}x{photograph.height}; make it of the same shape"
+        )
+    resized = cv2.resize(values, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized > values.max(initial=0) / 2)
+
+
+def _digest(*parts: Any) -> str:
+    """A short name for a combination of values, files and arrays."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            part = (str(part), part.stat().st_size, part.stat().st_mtime_ns) if part.exists() else str(part)
+        elif isinstance(part, np.ndarray):
+            part = (part.shape, hashlib.sha256(part.tobytes()).hexdigest())
+        digest.update(repr(part).encode() + b"\0")
+    return digest.hexdigest()[:20]
