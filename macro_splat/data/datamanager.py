@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.configs.dataparser_configs import AnnotatedDataParserUnion
@@ -20,13 +22,15 @@ from nerfstudio.data.datamanagers.full_images_datamanager import (
 )
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.utils.rich_utils import CONSOLE
+from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
+from macro_splat.capture.sharpness import sharpness_map
 from macro_splat.data.cache import GIB, SHARE_OF_FREE_MEMORY, CachedView, TensorStore, free_memory, spill_folder
 from macro_splat.data.dataparser import MacroRigDataParserConfig
 from macro_splat.data.dataset import MacroRigDataset
-from macro_splat.data.sampler import PoseSampler
+from macro_splat.data.sampler import PoseSampler, order_by_gain
 
 CPU_IMAGE_EDGE = 800
 """The cost of a step grows with the pixels, and photographs that are mostly out of focus hold little more detail."""
@@ -101,11 +105,36 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
         return self._sampler.next_round()
 
     @cached_property
-    def _sampler(self) -> PoseSampler:
-        # Made on first use, because the base class samples in its constructor. Other parsers know no stacks.
+    def _first_round(self) -> list[int]:
+        """What the constructor of the base class dealt out, before photographs were looked at."""
+        return PoseSampler(self._poses, self.config.train_cameras_sampling_seed).next_round()
+
+    @cached_property
+    def _poses(self) -> list[int]:
+        """The pose of each training view; other parsers know no stacks."""
         lens = self.train_dataset.metadata.get("lens")
-        poses = range(len(self.train_dataset)) if lens is None else lens["stack_id"][:, 0].tolist()
-        return PoseSampler(poses, self.config.train_cameras_sampling_seed)
+        return list(range(len(self.train_dataset))) if lens is None else lens["stack_id"][:, 0].tolist()
+
+    @cached_property
+    def _sampler(self) -> PoseSampler:
+        # Made on first use, because the base class samples in its constructor.
+        return PoseSampler(self._poses, self.config.train_cameras_sampling_seed)
+
+    def _start_sharp(self, sharpness: Mapping[int, NDArray[np.float32]]) -> None:
+        """Deal out the slices of each stack in the order in which they add sharp detail, the first time.
+
+        Args:
+            sharpness: maps of the views that belong to stacks.
+        """
+        stacks: dict[int, list[int]] = {}
+        for index in sorted(sharpness):
+            stacks.setdefault(self._poses[index], []).append(index)
+        first = {
+            pose: [views[i] for i in order_by_gain([sharpness[view] for view in views])]
+            for pose, views in stacks.items()
+        }
+        self._sampler = PoseSampler(self._poses, self.config.train_cameras_sampling_seed, first)
+        self.train_unseen_cameras = self.sample_train_cameras()
 
     def sampler_state(self) -> dict[str, Tensor]:
         """All that decides which views come next, as tensors for a checkpoint."""
@@ -170,8 +199,25 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
 
     @cached_property
     def cached_train(self) -> Sequence[CachedView]:  # type: ignore[override]  # views are no plain dictionaries
-        """The training photographs, loaded and undistorted on first use."""
-        return self._load_views(self.train_dataset, "training", truths=False)
+        """The training photographs, loaded and undistorted on first use.
+
+        They decide in which order the slices of a stack come up first, unless views have been dealt out already.
+        """
+        sizes = Counter(self._poses)
+        slices = {i for i, pose in enumerate(self._poses) if sizes[pose] > 1}
+        fresh = self.train_unseen_cameras == self._first_round
+        if not slices or not fresh or self.config.train_cameras_sampling_strategy != "random":
+            slices = set()
+        sharpness: dict[int, NDArray[np.float32]] = {}
+
+        def look(index: int, data: Mapping[str, Any]) -> None:
+            if index in slices:
+                sharpness[index] = sharpness_map(_as_uint8(data["image"][..., :3]))
+
+        views = self._load_views(self.train_dataset, "training", truths=False, look=look)
+        if sharpness:
+            self._start_sharp(sharpness)
+        return views
 
     @cached_property
     def cached_eval(self) -> Sequence[CachedView]:  # type: ignore[override]  # as above
@@ -210,12 +256,20 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
         left = max(0, self._budget - self._decoders * self._decoding_bytes)
         return TensorStore(left, self.config.cache_folder, Tensor.pin_memory if pin else lambda tensor: tensor)
 
-    def _load_views(self, dataset: MacroRigDataset, name: str, truths: bool) -> list[CachedView]:
+    def _load_views(
+        self,
+        dataset: MacroRigDataset,
+        name: str,
+        truths: bool,
+        look: Callable[[int, Mapping[str, Any]], None] = lambda index, data: None,
+    ) -> list[CachedView]:
         def load(index: int) -> CachedView:
             data = dataset.get_data(index, image_type=self.config.cache_images_type)
             if truths:
                 data |= dataset.get_truth(index)
-            return CachedView(self._store, _undistorted(data, dataset.cameras, index))
+            data = _undistorted(data, dataset.cameras, index)
+            look(index, data)
+            return CachedView(self._store, data)
 
         before = self._store.bytes_on_disk
         with ThreadPoolExecutor(self._decoders) as executor:
@@ -229,6 +283,11 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
                 f"{self._budget / GIB:.1f} GiB and lie in {spill_folder(self.config.cache_folder)} meanwhile."
             )
         return loaded
+
+
+def _as_uint8(image: Tensor) -> NDArray[np.uint8]:
+    picture = image if image.dtype == torch.uint8 else (image * 255).round().to(torch.uint8)
+    return np.ascontiguousarray(picture.numpy())
 
 
 class _EvalViews(Sequence[tuple[Cameras, dict]]):

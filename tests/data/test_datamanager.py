@@ -90,6 +90,35 @@ def test_every_pose_counts_equally(tmp_path: Path) -> None:
     assert count == {0: 6, 1: 6, 2: 6, 3: 6}
 
 
+def _with_sharp_slices(folder: Path, sharpest: int) -> Path:
+    """A capture of three slices a pose: `sharpest` shows fine texture, the one before it coarse, the other none."""
+    write_capture(folder, views=4, slices=3, width=64, height=48)
+    texture = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
+    sigmas = {sharpest: 0.0, (sharpest - 1) % 3: 1.0, (sharpest + 1) % 3: 20.0}
+    for path in (folder / "images").iterdir():
+        sigma = sigmas[int(path.stem[-1])]
+        Image.fromarray(cv2.GaussianBlur(texture, (0, 0), sigma) if sigma else texture).save(path)
+    return folder
+
+
+@pytest.mark.parametrize("sharpest", [0, 1, 2])
+def test_the_sharpest_slice_of_each_stack_comes_first(tmp_path: Path, sharpest: int) -> None:
+    order = _order(manager(_with_sharp_slices(tmp_path, sharpest)), 24)
+    for round_, expected in enumerate([sharpest, (sharpest - 1) % 3, (sharpest + 1) % 3]):
+        assert [i % 3 for i in order[4 * round_ : 4 * round_ + 4]] == [expected] * 4
+    assert Counter(order[:12]) == Counter(order[12:]) == Counter(range(12))
+
+
+def test_a_sequence_that_has_begun_is_not_begun_anew(tmp_path: Path) -> None:
+    """The photographs are loaded after the state is restored."""
+    folder = _with_sharp_slices(tmp_path, 1)
+    begun = manager(folder)
+    _order(begun, 6)
+    resumed = manager(folder)
+    resumed.restore_sampler_state(begun.sampler_state())
+    assert _order(resumed, 20) == _order(begun, 20)
+
+
 def test_a_resumed_training_sees_the_same_sequence(tmp_path: Path) -> None:
     folder = write_capture(tmp_path, views=4, slices=2)
     datamanager = manager(folder)
@@ -179,15 +208,15 @@ def test_photographs_masks_and_truths_are_reduced_together(tmp_path: Path, edge:
 
 def test_large_jpegs_are_reduced_like_other_pictures(tmp_path: Path) -> None:
     """A decoder that skips frequencies and one that does not differ by less than the quantisation of a JPEG."""
-    folder = write_capture(tmp_path, views=2, test_views=1, width=960, height=720)
+    folder = write_capture(tmp_path, views=2, test_views=1, width=240, height=180, sharp=False, depth=False)
     picture = Image.open(folder / "images/001.png")
     picture.save(folder / "images/001.jpg", quality=95, subsampling=0)
 
     def edit(t: dict) -> None:
         t["train_filenames"][1] = t["frames"][1]["file_path"] = "images/001.jpg"
 
-    image = manager(edit_transforms(folder, edit), max_image_edge=96).cached_train[1]["image"].numpy().astype(float)
-    expected = np.array(picture.resize((96, 72), Image.Resampling.BOX), dtype=float)
+    image = manager(edit_transforms(folder, edit), max_image_edge=24).cached_train[1]["image"].numpy().astype(float)
+    expected = np.array(picture.resize((24, 18), Image.Resampling.BOX), dtype=float)
     assert image.shape == expected.shape
     assert np.abs(image - expected).mean() < 1.5
 
