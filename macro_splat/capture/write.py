@@ -1,0 +1,228 @@
+"""Write a capture: images, masks, sparse points and transforms.json. The originals are only ever read.
+
+What a mask means is the user's choice. "ignore": the mask becomes `mask_path`, and training leaves out what lies
+outside, whatever is there. "carve": there is nothing outside. The picture is then filled with one colour around the
+object, the ground's own where the photographs have a plain one, else black: training recognises a plain ground as
+empty and learns no opacity there. A fourth channel would say less: training composes it with the ground, but does not
+take it for a silhouette, and the rim of a ground of another colour would stay.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from plyfile import PlyData, PlyElement
+
+from macro_splat.atomic import atomic_write
+from macro_splat.capture.format import Intrinsics, Optics, SparsePoints
+from macro_splat.capture.mask_stage import PreparedMask
+from macro_splat.capture.parallel import Progress, for_each, threads_for
+from macro_splat.capture.photographs import Photograph, reduced_size
+from macro_splat.capture.poses import Poses
+from macro_splat.capture.stacks import Stack
+from macro_splat.capture.stage_cache import StageCache, file_fingerprint, fingerprint, key_of
+from macro_splat.capture.write_image import image_name, write_image, write_mask
+
+VERSION = 1
+"""Counts changes of how images are written, so that those of older versions are written anew."""
+BYTES_PER_PIXEL = 14
+"""At the peak of writing an image: the decoded picture, a turned copy, a converted one, and the encoder's buffers."""
+TRANSFORMS, POINTS = "transforms.json", "sparse_pc.ply"
+
+
+@dataclass(frozen=True, eq=False)
+class WrittenFrame:
+    """One entry of transforms.json; lengths in scene units."""
+
+    image: str
+    """Path within the capture."""
+    camera_to_world: NDArray[np.float64]
+    intrinsics: Intrinsics
+    """Of the image as it was written."""
+    optics: Optics
+    mask: str | None = None
+    stack_id: str | None = None
+    stack_index: int | None = None
+
+
+class CaptureWriter:
+    """Writes into one folder, and removes what an earlier run left there and this one does not."""
+
+    def __init__(self, out: Path, cache: StageCache, *, max_edge: int | None, threads: int | None) -> None:
+        self._out, self._cache, self._max_edge, self._threads = out, cache, max_edge, threads
+
+    def clear(self) -> None:
+        """Remove the capture that an earlier run wrote."""
+        self._remember([])
+
+    def write(
+        self,
+        stacks: Sequence[Stack],
+        poses: Poses,
+        left_out: set[str],
+        masks: Mapping[str, PreparedMask],
+        ground: Sequence[int] | None,
+        progress: Progress,
+    ) -> dict[str, str]:
+        """Write all photographs that have poses.
+
+        Args:
+            left_out: names of photographs that are not wanted.
+            masks: by photograph. ground: the colour that replaces what lies outside them; None: it is to be ignored.
+
+        Returns:
+            Paths of the images in the capture, by photograph.
+        """
+        chosen = {
+            photograph.name: (photograph, stack, index)
+            for stack in stacks
+            for index, photograph in enumerate(stack.photographs)
+            if photograph.name in poses.photographs and photograph.name not in left_out
+        }
+        photographs = [photograph for photograph, _, _ in chosen.values()]
+        images = {p.name: image_name(p, carved=ground is not None and p.name in masks) for p in photographs}
+        files = [TRANSFORMS, *images.values(), *(mask_name(name) for name in images if name in masks)]
+        files += [] if poses.points is None else [POINTS]
+
+        self._remember(files, keep_others=True)
+        # Until the images are all there, the old file would describe others.
+        (self._out / TRANSFORMS).unlink(missing_ok=True)
+        for_each(
+            photographs,
+            lambda photograph: self._write_image(photograph, images[photograph.name], masks, ground),
+            threads=threads_for(photographs, BYTES_PER_PIXEL, self._threads),
+            what="Images",
+            progress=progress,
+        )
+        if poses.points is not None:
+            write_points(poses.points, self._out / POINTS)
+        frames = []
+        for name, (photograph, stack, index) in chosen.items():
+            posed, single = poses.photographs[name], len(stack.photographs) == 1
+            frames.append(
+                WrittenFrame(
+                    images[name],
+                    posed.camera_to_world,
+                    reduced(posed.intrinsics, *reduced_size(photograph, self._max_edge)),
+                    posed.optics,
+                    mask_name(name) if name in masks and ground is None else None,
+                    None if single else stack.id,
+                    None if single else index,
+                )
+            )
+        points = None if poses.points is None else POINTS
+        write_transforms(frames, self._out / TRANSFORMS, scene_unit="mm" if poses.mm else None, points=points)
+        self._remember(files)
+        return images
+
+    def _write_image(
+        self,
+        photograph: Photograph,
+        image: str,
+        masks: Mapping[str, PreparedMask],
+        ground: Sequence[int] | None,
+    ) -> None:
+        mask, target = masks.get(photograph.name), self._out / image
+        key = key_of(
+            VERSION,
+            fingerprint(photograph),
+            self._max_edge,
+            [file_fingerprint(mask.path), list(ground)] if mask is not None and ground is not None else None,
+        )
+        if not target.is_file() or self._cache.get("images", image, key) != file_fingerprint(target):
+            outside = (mask.load(), ground) if mask is not None and ground is not None else None
+            write_image(photograph, target, self._max_edge, outside)
+            self._cache.put("images", image, key, file_fingerprint(target))
+        if mask is not None:
+            copy = self._out / mask_name(photograph.name)
+            if not copy.is_file() or copy.read_bytes() != mask.path.read_bytes():
+                write_mask(mask.load(), copy)
+
+    def _remember(self, files: Sequence[str], *, keep_others: bool = False) -> None:
+        """Note which files there are, or are about to be, and remove those of earlier runs that are none of them."""
+        others = set(self._cache.get("written", "files", "") or ()) - set(files)
+        for name in () if keep_others else others:
+            (self._out / name).unlink(missing_ok=True)
+        self._cache.put("written", "files", "", [*files, *(sorted(others) if keep_others else ())])
+
+
+def mask_name(name: str) -> str:
+    """Where the mask of a photograph lies in the capture."""
+    return f"masks/{name}.png"
+
+
+def write_points(points: SparsePoints, target: Path) -> None:
+    """Write coloured points as a binary PLY."""
+    columns = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
+    vertices = np.empty(len(points.xyz), dtype=columns)
+    for i, (name, _) in enumerate(columns):
+        vertices[name] = points.xyz[:, i] if i < 3 else points.rgb[:, i - 3]
+    with atomic_write(target) as file:
+        PlyData([PlyElement.describe(vertices, "vertex")]).write(file)
+
+
+def reduced(intrinsics: Intrinsics, width: int, height: int) -> Intrinsics:
+    """The same camera with an image of another size."""
+    x, y = width / intrinsics.width, height / intrinsics.height
+    return Intrinsics(
+        intrinsics.fl_x * x,
+        intrinsics.fl_y * y,
+        intrinsics.cx * x,
+        intrinsics.cy * y,
+        width,
+        height,
+        intrinsics.distortion,
+    )
+
+
+def write_transforms(
+    frames: Sequence[WrittenFrame], target: Path, *, scene_unit: str | None, points: str | None = None
+) -> None:
+    """Write transforms.json; what all frames share stands at its top level.
+
+    Args:
+        points: path of the sparse points within the capture.
+    """
+    entries = [_entry(frame) for frame in frames]
+    shared = {key: value for key, value in entries[0].items() if all(e.get(key) == value for e in entries)}
+    for key in ("file_path", "mask_path", "transform_matrix", "stack_id", "stack_index"):
+        shared.pop(key, None)
+    top: dict[str, Any] = {"camera_model": "OPENCV"}
+    if scene_unit is not None:
+        top["scene_unit"] = scene_unit
+    top |= shared
+    if points is not None:
+        top["ply_file_path"] = points
+    top["frames"] = [{key: value for key, value in e.items() if key not in shared} for e in entries]
+    with atomic_write(target, "w") as file:
+        json.dump(top, file, indent=1, allow_nan=False)
+
+
+def _entry(frame: WrittenFrame) -> dict[str, Any]:
+    camera, optics = frame.intrinsics, frame.optics
+    entry: dict[str, Any] = {
+        "file_path": frame.image,
+        "mask_path": frame.mask,
+        "transform_matrix": frame.camera_to_world.tolist(),
+        "fl_x": camera.fl_x,
+        "fl_y": camera.fl_y,
+        "cx": camera.cx,
+        "cy": camera.cy,
+        "w": camera.width,
+        "h": camera.height,
+        **dict(zip(("k1", "k2", "k3", "k4", "p1", "p2"), camera.distortion, strict=True)),
+        "focus_distance": optics.focus_distance,
+        "aperture_radius": optics.aperture_radius,
+        "f_number": optics.f_number,
+        "focal_length_mm": optics.focal_length_mm,
+        "stack_id": frame.stack_id,
+        "stack_index": frame.stack_index,
+        "stack_motion": optics.stack_motion,
+    }
+    return {key: value for key, value in entry.items() if value is not None}
