@@ -39,6 +39,8 @@ def find_problems(process: Mapping[str, Any], capture: Capture | None = None) ->
         capture: the capture that was made, for what follows from poses: gaps, and focus before or behind the object.
     """
     problems = [problem for find in _FINDERS for problem in find(process)]
+    if capture is None or not _lens_given(capture):
+        problems += _little_exif(process)
     if capture is not None:
         frames = _frames_by_stack(process, capture)
         if len(frames) >= 3:
@@ -53,8 +55,8 @@ def find_problems(process: Mapping[str, Any], capture: Capture | None = None) ->
 
 
 def _too_few_poses(process: Mapping[str, Any]) -> list[Problem]:
-    used = {photograph["stack_id"] for photograph in _used(process)}
-    poses, source = len(used), process["poses"]["source"]
+    poses = len({photograph["stack_id"] for photograph in _taking_part(process)})
+    source = process["poses"]["source"]
     if poses >= FEW_POSES:
         return []
     if source == "rig":
@@ -64,6 +66,19 @@ def _too_few_poses(process: Mapping[str, Any]) -> list[Problem]:
             f"{_count(poses, 'pose')} only: structure from motion needs {FEW_POSES} or more.",
             "Photograph from more sides, every 15° or closer, or give the poses by --rig.",
         )
+    ]
+
+
+def _no_poses(process: Mapping[str, Any]) -> list[Problem]:
+    told = any(problem["severity"] == "error" for problem in process.get("problems", []))
+    if process["poses"]["source"] is not None or told:
+        return []
+    return [
+        {
+            "severity": "error",
+            "what": "The photographs have no poses: there is nothing to train yet.",
+            "do": "Describe the rig by --rig, or process with --poses sfm.",
+        }
     ]
 
 
@@ -134,7 +149,7 @@ def _one_frame_stacks(process: Mapping[str, Any]) -> list[Problem]:
 
 
 def _mixed_cameras(process: Mapping[str, Any]) -> list[Problem]:
-    photographs = _used(process)
+    photographs = _taking_part(process)
     problems = []
     cameras = Counter(p["exif"]["camera"] for p in photographs if p["exif"]["camera"])
     if len(cameras) > 1:
@@ -162,6 +177,8 @@ def _mixed_cameras(process: Mapping[str, Any]) -> list[Problem]:
 
 def _no_scale(process: Mapping[str, Any]) -> list[Problem]:
     scale = process["scale"]
+    if process["poses"]["source"] is None:
+        return []
     if scale is None:
         return [
             _hint(
@@ -194,6 +211,7 @@ def _little_exif(process: Mapping[str, Any]) -> list[Problem]:
 
 
 _FINDERS: tuple[Callable[[Mapping[str, Any]], list[Problem]], ...] = (
+    _no_poses,
     _too_few_poses,
     _unregistered,
     _inaccurate_poses,
@@ -201,7 +219,6 @@ _FINDERS: tuple[Callable[[Mapping[str, Any]], list[Problem]], ...] = (
     _one_frame_stacks,
     _mixed_cameras,
     _no_scale,
-    _little_exif,
 )
 
 
@@ -215,6 +232,14 @@ def _frames_by_stack(process: Mapping[str, Any], capture: Capture) -> dict[str, 
         if photograph["image"] in frames:
             by_stack.setdefault(photograph["stack_id"], []).append(frames[photograph["image"]])
     return by_stack
+
+
+def _lens_given(capture: Capture) -> bool:
+    """Whether a rig file says of most photographs what EXIF data lack."""
+    known = sum(
+        frame.optics.focal_length_mm is not None and frame.optics.f_number is not None for frame in capture.frames
+    )
+    return known >= ENOUGH_EXIF * len(capture.frames)
 
 
 def _gaps(frames: Mapping[str, Sequence[Frame]]) -> list[Problem]:
@@ -289,8 +314,10 @@ def _misses(frame: Frame, points: np.ndarray, tolerance: float) -> bool:
 # --- words --------------------------------------------------------------------------------------------------------
 
 
-def _used(process: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [photograph for photograph in process["photographs"] if photograph["used"]]
+def _taking_part(process: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The photographs that are used; where there are no poses, and none is, all."""
+    used = [photograph for photograph in process["photographs"] if photograph["used"]]
+    return used or process["photographs"]
 
 
 def _warning(what: str, do: str) -> Problem:

@@ -81,8 +81,8 @@ def _make_report(out: Path, process: Mapping[str, Any], capture: Capture | None)
     title = f"Capture {out.resolve().name}"
     body = [
         f"<h1>{escape(title)}</h1>",
-        _summary(process, len(poses)),
         _problems(problems),
+        _summary(process, len(poses)),
         "<h2>Photographs</h2>",
         photograph_sections(out / ".process", process),
         "<h2>Poses</h2>",
@@ -165,7 +165,7 @@ def _problems(problems: Sequence[Mapping[str, str]]) -> str:
 def _pose_facts(process: Mapping[str, Any], poses: int) -> str:
     found, scale = process["poses"], process["scale"]
     if not poses:
-        facts = ["The photographs have no poses: there is nothing to train yet."]
+        facts = ["The photographs have none."]
     else:
         facts = [f"{poses} poses {SOURCES.get(found['source'], '')}, {found['points']:,} sparse points."]
     if found["reprojection_error_px"] is not None:
@@ -173,7 +173,9 @@ def _pose_facts(process: Mapping[str, Any], poses: int) -> str:
             f"Reprojection error: the points are {found['reprojection_error_px']:.2f} px from where the photographs "
             "show them, in the mean (below 1 is good)."
         )
-    if scale is not None:
+    if scale is not None and scale["source"] == "rig":
+        facts.append("Scale: the rig file is in mm.")
+    elif scale is not None:
         deviation = scale["deviation"]
         sure = "" if deviation is None else f" ± {deviation:.2g} (standard deviation)"
         facts.append(

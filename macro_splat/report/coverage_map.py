@@ -14,7 +14,7 @@ STEP = 5
 """Degrees of a cell."""
 SHADES = ((15.0, "#b7dcb4", "within 15° of a photograph"), (30.0, "#e2f1df", "within 30°"))
 """Cells whose nearest camera is within so many degrees, and their colour; farther ones are left blank."""
-SCALE = 2.5
+SCALE = 1.75
 """Units of the drawing per degree."""
 LEFT, TOP, BOTTOM = 44, 8, 34
 FAINT, ALARM = "#d5d5d5", "#c62828"
@@ -57,7 +57,7 @@ def coverage_map(
     parts += [part for gap in gaps for part in _mark(gap, x, TOP, height)]
     for (azimuth, elevation), label, share in zip(seen, labels, shares, strict=True):
         parts.append(
-            f'<circle cx="{x(azimuth):.1f}" cy="{y(elevation):.1f}" r="5" fill="{paint(share)}" stroke="#fff" '
+            f'<circle cx="{x(azimuth):.1f}" cy="{y(elevation):.1f}" r="4.5" fill="{paint(share)}" stroke="#fff" '
             f'stroke-width="1.5"><title>{escape(label)}: {azimuth:.0f}°, {elevation:.0f}°</title></circle>'
         )
     parts.append(

@@ -52,10 +52,11 @@ def exif_section(photographs: Sequence[Mapping[str, Any]]) -> str:
     """
     values = {column.key: [photograph["exif"].get(column.key) for photograph in photographs] for column in COLUMNS}
     common = [c for c in COLUMNS if values[c.key][0] is not None and len(set(values[c.key])) == 1]
+    ordinary = [c for c in common if c.key == "orientation" and values[c.key][0] == 1]
     absent = [c for c in COLUMNS if all(value is None for value in values[c.key])]
     lines = []
-    if common:
-        facts = " · ".join(f"{c.heading} <b>{_show(c, values[c.key][0])}</b>" for c in common)
+    facts = " · ".join(f"{c.heading} <b>{_show(c, values[c.key][0])}</b>" for c in common if c not in ordinary)
+    if facts:
         lines.append(f"<p>All photographs: {facts}.</p>")
     if absent:
         lines.append(f"<p>In no photograph: {', '.join(c.heading for c in absent)}.</p>")

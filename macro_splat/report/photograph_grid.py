@@ -25,15 +25,24 @@ def photograph_sections(folder: Path, process: Mapping[str, Any]) -> str:
     single = [name for name in photographs if name not in stacked]
     groups = [list(stack["photographs"]) for stack in stacks] + ([single] if single else [])
     thumbnails = embed_thumbnails(folder, groups)
+    some_used = any(photograph["used"] for photograph in photographs.values())
     parts = [_left_out(process["photographs"]), _controls(), '<div id="photographs">']
     for i, stack in enumerate(stacks):
         motion = {"ring": ", lens refocused", "rail": ", camera moved on a rail"}.get(stack["motion"], "")
         heading = f"Stack {escape(stack['id'])} <small>{len(stack['photographs'])} photographs{motion}</small>"
         members = [photographs[name] for name in stack["photographs"]]
-        parts.append(_section(heading, members, thumbnails, i == 0 or len(groups) <= OPEN_STACKS, stack=True))
+        parts.append(
+            _section(
+                heading, members, thumbnails, i == 0 or len(groups) <= OPEN_STACKS, stack=True, mark_unused=some_used
+            )
+        )
     if single:
         heading = f"Single photographs <small>{len(single)}</small>"
-        parts.append(_section(heading, [photographs[name] for name in single], thumbnails, True, stack=False))
+        parts.append(
+            _section(
+                heading, [photographs[name] for name in single], thumbnails, True, stack=False, mark_unused=some_used
+            )
+        )
     return "\n".join([*parts, "</div>"])
 
 
@@ -44,7 +53,9 @@ def _left_out(photographs: Sequence[Mapping[str, Any]]) -> str:
         if not photograph["used"]:
             reasons.setdefault(photograph["why_not"] or "no reason given", []).append(photograph["name"])
     if not reasons:
-        return "<p>None was left out.</p>"
+        return "<p>All are used.</p>"
+    if len(reasons) == 1 and len(photographs) == sum(map(len, reasons.values())):
+        return f"<p>None is used: {escape(next(iter(reasons)))}.</p>"
     items = "".join(
         f"<li>{len(names)}: {escape(why)}. <small>{escape(', '.join(names))}</small></li>"
         for why, names in reasons.items()
@@ -56,6 +67,7 @@ def _controls() -> str:
     return (
         '<p><label><input type="checkbox" id="overlay" checked> show what is sharp</label> '
         '<span class="ramp">not <i></i> sharpest of its stack</span></p>'
+        "<p>The number beside a name is the photograph's sharpness; it compares those of one stack.</p>"
     )
 
 
@@ -66,10 +78,11 @@ def _section(
     unfolded: bool,
     *,
     stack: bool,
+    mark_unused: bool,
 ) -> str:
     best = max(photograph["sharpness"] for photograph in photographs)
     figures = [
-        _figure(photograph, thumbnails[photograph["name"]], stack and photograph["sharpness"] == best)
+        _figure(photograph, thumbnails[photograph["name"]], stack and photograph["sharpness"] == best, mark_unused)
         for photograph in photographs
     ]
     return (
@@ -78,7 +91,7 @@ def _section(
     )
 
 
-def _figure(photograph: Mapping[str, Any], thumbnail: Thumbnail | None, sharpest: bool) -> str:
+def _figure(photograph: Mapping[str, Any], thumbnail: Thumbnail | None, sharpest: bool, mark_unused: bool) -> str:
     name, verdict = escape(photograph["name"]), photograph["verdict"]
     if thumbnail is None:
         picture = '<div class="none">no thumbnail</div>'
@@ -90,11 +103,12 @@ def _figure(photograph: Mapping[str, Any], thumbnail: Thumbnail | None, sharpest
     badges = [] if verdict == "sharp" else [f'<b class="blurred">{escape(verdict)}</b>']
     if sharpest:
         badges.append('<b class="best">sharpest</b>')
-    if not photograph["used"]:
+    unused = mark_unused and not photograph["used"]
+    if unused:
         badges.append(f'<b class="unused">left out: {escape(photograph["why_not"] or "no reason given")}</b>')
     if photograph["mask"]:
         badges.append(f"<b>mask {escape(photograph['mask'])}</b>")
     return (
-        f"<figure{'' if photograph['used'] else ' class=unused'}><div class=picture>{picture}</div>"
+        f"<figure{' class=unused' if unused else ''}><div class=picture>{picture}</div>"
         f"<figcaption>{name} <span>{photograph['sharpness']:.3g}</span> {' '.join(badges)}</figcaption></figure>"
     )

@@ -7,15 +7,15 @@ STYLE = """
 .tiles b { font-size: 1.35rem; line-height: 1.3; font-weight: 600; }
 .problems { list-style: none; padding: 0; } .problems p { margin: 0; } .problems p + p { color: #555; }
 .problems li { display: flex; gap: .8rem; border-left: 4px solid; padding: .4rem .8rem; margin: .5rem 0; }
-.problems b { flex: 0 0 4rem; font-weight: 600; }
-.error { border-color: #c62828; background: #fdf1f1; } .error b { color: #c62828; }
-.warning { border-color: #d98200; background: #fdf6ea; } .warning b { color: #8f5600; }
-.hint { border-color: #4a7fb5; background: #f1f6fb; } .hint b { color: #2c5c8c; }
+.problems b { flex: 0 0 4.6rem; font-weight: 600; }
+.problems .error { border-color: #c62828; background: #fdf1f1; } .error b { color: #c62828; }
+.problems .warning { border-color: #d98200; background: #fdf6ea; } .warning b { color: #8f5600; }
+.problems .hint { border-color: #4a7fb5; background: #f1f6fb; } .hint b { color: #2c5c8c; }
 .fine { border-left: 4px solid #2e7d32; background: #eef6ee; padding: .4rem .8rem; }
 summary { cursor: pointer; padding: .3rem 0; } details.stack > summary { font-weight: 600; }
 summary small, li small { font-weight: normal; color: #666; overflow-wrap: anywhere; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(170px, 42vw), 1fr)); gap: .8rem;
-  margin: .4rem 0 1.2rem; content-visibility: auto; }
+  margin: .4rem 0 1.2rem; }
 .picture { position: relative; line-height: 0; } .picture img { width: 100%; height: auto; display: block; }
 .picture .sharpness { position: absolute; inset: 0; height: 100%; display: none; }
 body:has(#overlay:checked) .sharpness { display: block; }
@@ -27,7 +27,7 @@ figure.unused img { opacity: .45; }
 .ramp { color: #666; font-size: .85rem; margin-left: .8rem; white-space: nowrap; }
 .ramp i { display: inline-block; width: 5rem; height: .7em; border: 1px solid #ddd;
   background: linear-gradient(90deg, transparent, rgb(255 40 0 / 84%)); }
-.map { width: 100%; min-width: 34rem; max-width: 60rem; height: auto; display: block; }
+.map { width: 100%; min-width: 34rem; max-width: 54rem; height: auto; display: block; }
 .map text { fill: #555; font: 11px system-ui, sans-serif; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; font-size: .85rem; color: #555; }
 .legend i { display: inline-block; width: 1.1em; height: .8em; margin-right: .4em; border: 1px solid #ccc; }

@@ -64,7 +64,7 @@ def embed_thumbnails(
             if size > budget and edge != EDGES[-1]:
                 break
         else:
-            every = -(-size // budget)
+            every = max(1, -(-size // budget))
             return {name: thumbnail if i % every == 0 else None for i, (name, thumbnail) in enumerate(embedded.items())}
     return embedded
 

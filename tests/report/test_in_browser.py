@@ -1,0 +1,68 @@
+"""The report in a browser: it draws, asks for nothing, and fits a telephone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from macro_splat.report.capture_report import write_capture_report
+from tests.browser.viewer_page import find_chromium, start_chromium
+from tests.report.outputs import write_output
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = find_chromium()
+    if executable is None:
+        reason = "no chromium or chrome on the PATH (Debian, Ubuntu: apt-get install chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        chromium = start_chromium(playwright, executable)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_capture_report(write_output(tmp_path_factory.mktemp("out"), views=8, slices=2))
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 400, "height": 800})
+    yield page
+    page.close()
+
+
+def test_it_draws_and_asks_for_nothing(page: Page, report: Path) -> None:
+    requests: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.goto(report.as_uri())
+    page.wait_for_selector("#pose-view canvas", timeout=60_000, state="attached")
+    colours = "document.getElementById('pose-view').data[1].marker.color"
+    assert page.evaluate(colours) == list(range(1, 9))
+    page.check("input[name=colouring][value='1']")
+    page.wait_for_function(f"{colours}[0] === 2")
+    assert page.evaluate("document.getElementById('pose-view').data[0].line.color.every((c) => c === 2)")
+    assert errors == []
+    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == [report.as_uri()]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_sharpness_can_be_taken_away(page: Page, report: Path) -> None:
+    page.goto(report.as_uri())
+    overlay = page.locator("img.sharpness").first
+    assert overlay.is_visible()
+    page.uncheck("#overlay")
+    assert not overlay.is_visible()
