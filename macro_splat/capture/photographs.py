@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -167,10 +168,18 @@ def _develop(photograph: Photograph, edge: int) -> Image.Image:
         )
 
 
+@contextmanager
+def open_unmapped(path: Path) -> Iterator[Image.Image]:
+    """The picture, opened so that Pillow does not map it into memory: it scrambles mapped TIFF files (grey, or with an
+    alpha channel) that lie on their side, in version 13 at least."""
+    with path.open("rb") as file, Image.open(file) as image:
+        yield image
+
+
 def _decode(photograph: Photograph, size: tuple[int, int]) -> Image.Image:
     """The picture, upright and in sRGB, of the given size or larger."""
     orientation = photograph.exif.orientation
-    with Image.open(photograph.path) as image:
+    with open_unmapped(photograph.path) as image:
         _check_pixels(photograph.path, image)
         # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which saves time and memory.
         image.draft(None, size[::-1] if orientation >= 5 else size)
