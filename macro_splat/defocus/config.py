@@ -27,8 +27,9 @@ class DefocusConfig:
     residual_weight: float = 0.1
     """Weight of the prior that the same lens at the same aperture took all photographs."""
     given_weight: float = 0.5
-    """Weight of the prior that focus distances and apertures are as the capture gives them. Without it noise in the
-    photographs, which a smaller aperture fits better, draws the aperture down."""
+    """image: weight of the prior that focus distances and apertures are as the capture gives them. Without it noise in
+    the photographs, which a smaller aperture fits better, draws the aperture down. The other operators are not exact
+    enough to be held to a true lens."""
     silhouette_weight: float = 0.1
     """Weight of the opacity where the photographs show nothing but a plain background."""
     blurred_weight: float = 1.0

@@ -101,12 +101,9 @@ class LensHead(Head):
         return groups if self.blur_net is None else {**groups, "blur_net": list(self.blur_net.parameters())}
 
     def losses(self) -> dict[str, Tensor]:
-        """The priors that one lens took all photographs, that it is as given, and that it is a thin one."""
+        """The priors that one lens took all photographs, and that it is a thin one."""
         config = self.config
-        losses = {
-            "lens_prior": config.residual_weight * self.lens.residual_penalty(),
-            "lens_given": config.given_weight * self.lens.given_penalty(),
-        }
+        losses = {"lens_prior": config.residual_weight * self.lens.residual_penalty()}
         if self.blur_net is not None:
             losses["blur_net_prior"] = config.blur_net_weight * self.blur_net.penalty()
         return losses
@@ -186,6 +183,10 @@ class ImageHead(LensHead):
             return circle
         relative_depth = self.lens.relative_depth(view, depth)[..., 0]
         return circle * self.blur_net.on_picture(view, relative_depth, depth[..., 0] > 0)[..., None]
+
+    def losses(self) -> dict[str, Tensor]:
+        """The parent's, and that the lens is as given."""
+        return {**super().losses(), "lens_given": self.config.given_weight * self.lens.given_penalty()}
 
     @torch.no_grad()
     def clarity(self, view: int, depth: Tensor | None, focal_px: Tensor) -> Tensor | None:
