@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from macro_splat.capture.colmap import load_pycolmap
+
 SHARP_FRACTION = 0.15
 """A feature is kept where the sharpness is at least this part of the photograph's sharp regions' ..."""
 SHARP_QUANTILE = 0.95
@@ -101,8 +103,7 @@ def _select(
 
 
 def _extractor(options: FeatureOptions, threads: int) -> Any:
-    import pycolmap
-
+    pycolmap = load_pycolmap()
     settings = pycolmap.FeatureExtractionOptions(num_threads=threads, use_gpu=False)
     settings.sift.max_num_features = options.max_features
     settings.sift.peak_threshold = options.peak_threshold
@@ -110,10 +111,8 @@ def _extractor(options: FeatureOptions, threads: int) -> Any:
 
 
 def _extract(extractor: Any, grey: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    import pycolmap
-
     keypoints, descriptors = extractor.extract_from_uint8_array(np.ascontiguousarray(grey))
-    return pycolmap.keypoints_to_matrix(keypoints).reshape(-1, 4), descriptors.data.reshape(-1, 128)
+    return load_pycolmap().keypoints_to_matrix(keypoints).reshape(-1, 4), descriptors.data.reshape(-1, 128)
 
 
 def _extract_aslant(

@@ -66,8 +66,8 @@ def match(
     elsewhere = ((xy - xy[:, :1]) ** 2).sum(axis=2) > same_place_px**2
     # Where all candidates are of one place the last of them stands for the unknown second, which is less alike.
     rival = np.where(elsewhere.any(axis=1), elsewhere.argmax(axis=1), count - 1)
-    distance = np.sqrt(np.maximum(2 - 2 * values[:, 0], 0))
-    rival_distance = np.sqrt(np.maximum(2 - 2 * np.take_along_axis(values, rival[:, None], axis=1)[:, 0], 1e-12))
+    rival_value = np.take_along_axis(values, rival[:, None], axis=1)[:, 0]
+    distance, rival_distance = (np.sqrt(np.maximum(2 - 2 * value, 1e-6)) for value in (values[:, 0], rival_value))
     found = np.flatnonzero(mutual & (distance < max_ratio * rival_distance))
     return np.stack([found, places[found, 0]], axis=1).astype(np.uint32)
 

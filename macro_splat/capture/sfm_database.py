@@ -6,11 +6,8 @@ out later stay behind without harm.
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from macro_splat.atomic import atomic_write
+from macro_splat.capture.colmap import load_pycolmap
 from macro_splat.capture.features import Features
 from macro_splat.capture.matching import match, merge_places, one_to_one
 from macro_splat.errors import MacroSplatError
@@ -40,26 +38,6 @@ class CameraKind:
     """In pixels of the pictures that features were searched in."""
     focal_px: float | None
     """From EXIF; None = unknown."""
-
-
-def load_pycolmap() -> Any:
-    """The module pycolmap, quiet and without its own handler of SIGTERM.
-
-    Raises:
-        MacroSplatError: it is not installed.
-    """
-    on_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGTERM) if on_main_thread else None
-    try:
-        pycolmap = importlib.import_module("pycolmap")
-    except ImportError as error:
-        raise MacroSplatError(
-            f"poses need pycolmap ({error}): pip install 'macro-splat[process]', or describe the rig in rig.yaml"
-        ) from error
-    if handler is not None:
-        signal.signal(signal.SIGTERM, handler)  # COLMAP's prints a stack trace when it is told to end
-    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)
-    return pycolmap
 
 
 class FeatureDatabase:
