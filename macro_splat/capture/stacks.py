@@ -233,7 +233,7 @@ def _by_pattern(photographs: Sequence[Photograph], pattern: str) -> _Groups:
         if match is not None and match["pose"] is not None:
             # Folders before the match belong to the pose: series in two folders may count alike.
             stacks[photograph.name] = _join(photograph.name[: match.start()].rpartition("/")[0], match["pose"])
-            slices[photograph.name] = _order(match["slice"] or "")
+            slices[photograph.name] = natural_order(match["slice"] or "")
     if not stacks:
         raise MacroSplatError(
             f"stack pattern {pattern!r} fits none of {len(photographs)} names such as {photographs[0].name!r}; "
@@ -396,12 +396,7 @@ def _collect(
 
 
 def _by_name(photograph: Photograph) -> tuple:
-    return _order(photograph.name)
-
-
-def _order(text: str) -> tuple:
-    """The natural order; the end mark makes the keys of a text and of its beginning comparable."""
-    return natural_order(text + "\0")
+    return natural_order(photograph.name)
 
 
 def _unused(name: str, taken: Collection[str]) -> str:
