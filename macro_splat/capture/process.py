@@ -90,7 +90,7 @@ class _Run:
         settings = self.settings
         with self._timed("find"):
             self.rig = None if settings.rig is None else read_rig(settings.rig)
-            leave_out = [self.out] if settings.mask_folder is None else [self.out, settings.mask_folder]
+            leave_out = [self.out / "images", *([] if settings.mask_folder is None else [settings.mask_folder])]
             photographs = find_photographs(self.folder, leave_out)
             self.work.mkdir(parents=True, exist_ok=True)
         with self._timed("stacks"):
@@ -126,6 +126,10 @@ class _Run:
                 names = [p.name for p in stack.photographs if p.name not in reasons]
                 best = max(names, key=lambda name: self.looks[name].score, default="")
                 reasons |= {name: f"{best} is the sharpest of its stack" for name in names if name != best}
+        if len(reasons) == len(self.looks):
+            raise MacroSplatError(
+                f"{self.folder}: all {len(reasons)} photographs are blurred; process without --leave-out-blurred"
+            )
         return reasons
 
     def _find_poses(self) -> None:
