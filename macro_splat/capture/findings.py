@@ -57,7 +57,7 @@ def find_problems(process: Mapping[str, Any], capture: Capture | None = None) ->
 def _too_few_poses(process: Mapping[str, Any]) -> list[Problem]:
     poses = len({photograph["stack_id"] for photograph in _taking_part(process)})
     source = process["poses"]["source"]
-    if poses >= FEW_POSES:
+    if poses >= FEW_POSES or (source is None and _failure_told(process)):
         return []
     if source == "rig":
         return [_hint(f"{_count(poses, 'pose')} only.", f"{FEW_POSES} or more make a model, 20 to 60 a good one.")]
@@ -70,8 +70,7 @@ def _too_few_poses(process: Mapping[str, Any]) -> list[Problem]:
 
 
 def _no_poses(process: Mapping[str, Any]) -> list[Problem]:
-    told = any(problem["severity"] == "error" for problem in process.get("problems", []))
-    if process["poses"]["source"] is not None or told:
+    if process["poses"]["source"] is not None or _failure_told(process):
         return []
     return [
         {
@@ -183,7 +182,7 @@ def _no_scale(process: Mapping[str, Any]) -> list[Problem]:
         return [
             _hint(
                 "The scale is unknown: the model will have no millimetres.",
-                "Put a printed marker board beside the object, describe the rig by --rig, or give --scale-factor.",
+                "Put a marker board beside the object (--markers), describe the rig (--rig), or give --scale-factor.",
             )
         ]
     if scale["deviation"] is not None and scale["deviation"] > UNSURE_SCALE * scale["mm_per_unit"]:
@@ -311,13 +310,17 @@ def _misses(frame: Frame, points: np.ndarray, tolerance: float) -> bool:
     return not near * (1 - tolerance) <= focus <= far * (1 + tolerance)
 
 
-# --- words --------------------------------------------------------------------------------------------------------
+# --- shared -------------------------------------------------------------------------------------------------------
 
 
 def _taking_part(process: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The photographs that are used; where there are no poses, and none is, all."""
     used = [photograph for photograph in process["photographs"] if photograph["used"]]
     return used or process["photographs"]
+
+
+def _failure_told(process: Mapping[str, Any]) -> bool:
+    return any(problem["severity"] == "error" for problem in process.get("problems", []))
 
 
 def _warning(what: str, do: str) -> Problem:

@@ -155,11 +155,16 @@ def _problems(problems: Sequence[Mapping[str, str]]) -> str:
         return '<p class="fine">Nothing stands in the way: this capture can be trained.</p>'
     order = ("error", "warning", "hint")
     items = "".join(
-        f'<li class="{escape(p["severity"])}"><b>{escape(p["severity"])}</b><div><p>{escape(p["what"])}</p>'
-        f"<p>{escape(p['do'])}</p></div></li>"
+        f'<li class="{escape(p["severity"])}"><b>{escape(p["severity"])}</b><div><p>{_sentence(p["what"])}</p>'
+        f"<p>{_sentence(p['do'])}</p></div></li>"
         for p in sorted(problems, key=lambda problem: order.index(problem["severity"]))
     )
     return f'<h2>What will go wrong, and what to do</h2><ul class="problems">{items}</ul>'
+
+
+def _sentence(text: str) -> str:
+    """As HTML; messages of errors begin small and have no full stop."""
+    return escape(text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else "."))
 
 
 def _pose_facts(process: Mapping[str, Any], poses: int) -> str:

@@ -21,7 +21,8 @@ summary small, li small { font-weight: normal; color: #666; overflow-wrap: anywh
 body:has(#overlay:checked) .sharpness { display: block; }
 .none { line-height: 1.4; background: #f3f3f3; color: #888; padding: 2.5rem .5rem; text-align: center; }
 figcaption { overflow-wrap: anywhere; padding-top: .2rem; } figcaption span { color: #888; }
-figcaption b { font-weight: 500; font-size: .72rem; border-radius: 3px; padding: 0 .3rem; background: #eee; }
+figcaption b { display: inline-block; font-weight: 500; font-size: .72rem;
+  border-radius: 3px; padding: 0 .3rem; background: #eee; }
 figcaption b.best { background: #d9eed8; } figcaption b.blurred, figcaption b.unused { background: #fbe3c4; }
 figure.unused img { opacity: .45; }
 .ramp { color: #666; font-size: .85rem; margin-left: .8rem; white-space: nowrap; }

@@ -13,7 +13,7 @@ from PIL import Image
 from macro_splat.errors import MacroSplatError
 from macro_splat.report.page import embedded_jpeg, embedded_png
 
-BUDGET_BYTES = 4_000_000
+BUDGET_BYTES = 3_500_000
 """Of all thumbnails as they stand in the page: beside plotly (5 MB) the page stays below 10 MB."""
 EDGES = (256, 192, 128, 96, 64)
 """Longest edge in pixels: the largest that keeps within the budget is taken."""

@@ -49,6 +49,7 @@ def test_without_poses_that_is_the_error_and_scale_is_not_asked_for() -> None:
     assert [problem["severity"] for problem in problems] == ["error"]
     told = [{"severity": "error", "what": "No photograph registered.", "do": "Take others."}]
     assert find_problems(process_of(unused, poses=nothing, scale=None, problems=told)) == []
+    assert find_problems(process_of(unused[:1], poses=nothing, scale=None, problems=told)) == []
 
 
 def test_unregistered_photographs_are_named() -> None:

@@ -121,7 +121,7 @@ def test_problems_come_first_and_errors_before_hints(tmp_path: Path) -> None:
     out = write_output(tmp_path / "out", views=3)
     problems = [
         {"severity": "hint", "what": "A hint.", "do": "Nothing."},
-        {"severity": "error", "what": "An error.", "do": "Something."},
+        {"severity": "error", "what": "an error", "do": "something"},
     ]
     edit_process(out, lambda process: process.update(problems=problems))
     text = report_of(out).text
