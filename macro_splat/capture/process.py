@@ -32,7 +32,7 @@ from macro_splat.capture.rig import Rig, read_rig
 from macro_splat.capture.slices import align_slices, tell_slices_apart
 from macro_splat.capture.stacks import Stack, group_stacks
 from macro_splat.capture.stage_cache import StageCache
-from macro_splat.capture.survey import survey
+from macro_splat.capture.survey import SharpnessMaps, survey
 from macro_splat.capture.write import CaptureWriter
 from macro_splat.errors import MacroSplatError
 
@@ -168,7 +168,7 @@ class _Run:
             work=self.work / "sfm",
             masks={name: mask.path for name, mask in self.masks.items()},
             scores={name: self.looks[name].score for name in names},
-            sharpness={name: self.looks[name].load_map() for name in names},
+            sharpness=SharpnessMaps({name: self.looks[name] for name in names}),
             distortion=self.settings.distortion,
             threads=self.settings.threads,
             progress=self.progress,

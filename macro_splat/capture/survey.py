@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,22 @@ class Look:
         """The thumbnail [h, w, 3]."""
         with Image.open(self.thumbnail) as image:
             return np.array(image.convert("RGB"))
+
+
+class SharpnessMaps(Mapping[str, NDArray[np.float32]]):
+    """The maps [h, w] of photographs by name, read when asked for: all of them at once may not fit into memory."""
+
+    def __init__(self, looks: Mapping[str, Look]) -> None:
+        self._looks = looks
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        return self._looks[name].load_map()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._looks)
+
+    def __len__(self) -> int:
+        return len(self._looks)
 
 
 def survey(

@@ -61,11 +61,14 @@ def process(
         distortion: of the lens, as structure from motion models it.
         threads: at most; all processors if not given.
     """
-    # Limits of native thread pools count from the import on: see `idle_threads`.
+    import cv2
+
     from macro_splat.capture.process import process as make_capture
     from macro_splat.capture.process_settings import ProcessSettings
     from macro_splat.cli.stage_bars import StageBars
 
+    if threads is not None:
+        cv2.setNumThreads(threads)
     settings = ProcessSettings(
         rig=rig,
         poses=poses,
