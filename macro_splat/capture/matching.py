@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from math import lgamma
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,32 +45,37 @@ def match(
     if not len(first.keypoints) or not len(second.keypoints):
         return np.zeros((0, 2), dtype=np.uint32)
     a, b = _unit(first.descriptors), _unit(second.descriptors)
-    best_of_b = np.full(len(b), -1.0, dtype=np.float32)
-    nearest_of_b = np.zeros(len(b), dtype=np.intp)
-    count = min(CANDIDATES, len(b))
-    places = np.empty((len(a), count), dtype=np.intp)
-    values = np.empty((len(a), count), dtype=np.float32)
+    nearest_of_a = np.empty(len(a), dtype=np.intp)
+    nearest_of_b, best_of_b = np.zeros(len(b), dtype=np.intp), np.full(len(b), -1.0, dtype=np.float32)
     for start in range(0, len(a), ROW_BLOCK):
         likeness = a[start : start + ROW_BLOCK] @ b.T
+        nearest_of_a[start : start + ROW_BLOCK] = likeness.argmax(axis=1)
         rows = likeness.argmax(axis=0)
-        column_best = likeness[rows, np.arange(len(b))]
-        better = column_best > best_of_b
-        best_of_b[better], nearest_of_b[better] = column_best[better], rows[better] + start
-        top = np.argpartition(likeness, len(b) - count, axis=1)[:, -count:]
+        best = likeness[rows, np.arange(len(b))]
+        better = best > best_of_b
+        best_of_b[better], nearest_of_b[better] = best[better], rows[better] + start
+
+    mutual = np.flatnonzero(nearest_of_b[nearest_of_a] == np.arange(len(a)))
+    count = min(CANDIDATES, len(b))
+    places = np.empty((len(mutual), count), dtype=np.intp)
+    values = np.empty((len(mutual), count), dtype=np.float32)
+    for start in range(0, len(mutual), ROW_BLOCK):
+        block = slice(start, start + ROW_BLOCK)
+        likeness = a[mutual[block]] @ b.T
+        top = np.argpartition(likeness, len(b) - count, axis=1)[:, len(b) - count :]
         top_values = np.take_along_axis(likeness, top, axis=1)
         order = np.argsort(-top_values, axis=1, kind="stable")
-        places[start : start + ROW_BLOCK] = np.take_along_axis(top, order, axis=1)
-        values[start : start + ROW_BLOCK] = np.take_along_axis(top_values, order, axis=1)
+        places[block] = np.take_along_axis(top, order, axis=1)
+        values[block] = np.take_along_axis(top_values, order, axis=1)
 
-    mutual = nearest_of_b[places[:, 0]] == np.arange(len(a))
     xy = second.keypoints[:, :2][places]
     elsewhere = ((xy - xy[:, :1]) ** 2).sum(axis=2) > same_place_px**2
     # Where all candidates are of one place the last of them stands for the unknown second, which is less alike.
     rival = np.where(elsewhere.any(axis=1), elsewhere.argmax(axis=1), count - 1)
     rival_value = np.take_along_axis(values, rival[:, None], axis=1)[:, 0]
     distance, rival_distance = (np.sqrt(np.maximum(2 - 2 * value, 1e-6)) for value in (values[:, 0], rival_value))
-    found = np.flatnonzero(mutual & (distance < max_ratio * rival_distance))
-    return np.stack([found, places[found, 0]], axis=1).astype(np.uint32)
+    clear = distance < max_ratio * rival_distance
+    return np.stack([mutual[clear], places[clear, 0]], axis=1).astype(np.uint32)
 
 
 def merge_places(keypoints: NDArray[np.float32], kept: int) -> NDArray[np.intp]:
@@ -87,6 +93,25 @@ def one_to_one(pairs: NDArray[np.uint32]) -> NDArray[np.uint32]:
         _, first = np.unique(pairs[:, column], return_index=True)
         pairs = pairs[np.sort(first)]
     return pairs
+
+
+def false_alarms(inliers: int, matches: int, size: tuple[int, int], error_px: float) -> float:
+    """How many epipolar geometries as good as this one are to be expected among random matches.
+
+    3 (n − 7) C(n, k) C(k, 7) α^(k − 7) for k of n matches, α = 2 · error · diagonal / area of the picture
+    (L. Moisan and B. Stival, "A probabilistic criterion to detect rigid point matches between two images", IJCV 2004).
+    """
+    if inliers <= 7:
+        return float("inf")
+    width, height = size
+    chance = min(1.0, 2 * error_px * float(np.hypot(width, height)) / (width * height))
+    logarithm = np.log(3 * (matches - 7.0 if matches > 7 else 1.0)) + _log_binomial(matches, inliers)
+    logarithm += _log_binomial(inliers, 7) + (inliers - 7) * np.log(chance)
+    return float(np.exp(min(logarithm, 700.0)))
+
+
+def _log_binomial(n: int, k: int) -> float:
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 
 
 def partners(missing: Sequence[int], pairs: Sequence[tuple[int, int]], alike: NDArray[np.int64], most: int) -> list:

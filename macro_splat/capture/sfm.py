@@ -40,6 +40,8 @@ ENOUGH = 0.95
 """Part of the stacks that have to register before we stop trying."""
 FOCAL_STARTS = (1.2, 3.5)
 """Unknown focal lengths are started at these multiples of the longer edge: a short lens's, a macro lens's."""
+MIN_POINTS = 15
+"""Of the object's points a photograph has to see so many, or its place is a guess."""
 OTHERS_OF_A_STACK = 2
 """So many of a stack's next sharpest photographs are tried when its sharpest one finds no place."""
 MOST_PARTNERS = 40
@@ -191,13 +193,17 @@ class _Run:
 
     def _find(self, shots: list[_Shot], spares: list[_Shot], finished: Path) -> None:
         """Reconstruct with growing effort until enough stacks have a pose, and keep the best result."""
-        database = FeatureDatabase(self.work / "features.db", seed=self.seed, threads=self.threads)
+        database = FeatureDatabase(
+            self.work / "features.db", seed=self.seed, threads=self.threads, error_px=self._error_px(shots)
+        )
         self._detect(database, shots)
         pairs = [(shots[i].key, shots[j].key) for i, j in candidate_pairs(len(shots))]
         database.match(pairs, self.progress)
-        best = self._map(database, shots, None)
+        best = None
+        for loose in (False, True):
+            best = self._map(database, shots, loose, best)
         missing = self._missing(shots, best)
-        if len(missing) > (1 - ENOUGH) * len(self.stacks):
+        if not self._enough(missing):
             every = sorted(shots + [s for s in spares if s.stack in missing], key=lambda s: s.stack)
             self._detect(database, every)
             keys = [shot.key for shot in every]
@@ -210,7 +216,7 @@ class _Run:
             wide = database.copy_without(pairs, path)
             by_key = {shot.key: shot for shot in every}
             wide.match_aslant(pairs, lambda key: self._aslant(by_key[key]), self.progress)
-            best = self._map(wide, every, best)
+            best = self._map(wide, every, True, best)
         if best is None:
             raise self._failure()
         self._colour(best, {shot.key: shot for shot in shots + spares})
@@ -258,22 +264,30 @@ class _Run:
             return Features(data["keypoints"], data["descriptors"])
 
     def _missing(self, shots: Sequence[_Shot], model: Any) -> set[int]:
-        found = set() if model is None else {model.images[i].name for i in model.reg_image_ids()}
+        found = set() if model is None else {image.name for image in _placed(model)}
         return {shot.stack for shot in shots} - {shot.stack for shot in shots if shot.key in found}
 
-    def _map(self, database: FeatureDatabase, shots: list[_Shot], best: Any) -> Any:
-        """The best model from these matches: strictly, then loosely, from several starts of unknown focal lengths."""
-        unknown = any(shot.kind.focal_px is None for shot in shots)
-        for loose in (False, True):
-            for start in FOCAL_STARTS if unknown else (0.0,):
-                if unknown:
-                    database.set_focal_lengths(start)
-                model = self._map_once(database, shots, loose)
-                if model is not None and (best is None or self._rank(shots, model) > self._rank(shots, best)):
-                    best = model
-                if len(self._missing(shots, best)) <= (1 - ENOUGH) * len(self.stacks):
-                    return best
+    def _enough(self, missing: set[int]) -> bool:
+        return len(missing) <= (1 - ENOUGH) * len(self.stacks)
+
+    def _map(self, database: FeatureDatabase, shots: list[_Shot], loose: bool, best: Any) -> Any:
+        """The best model from these matches and of those before; several starts of focal lengths that are unknown."""
+        starts = FOCAL_STARTS if any(shot.kind.focal_px is None for shot in shots) else (0.0,)
+        for start in starts:
+            missing = self._missing(shots, best)
+            if self._enough(missing) or (start != starts[0] and len(missing) < len(self.stacks) / 2):
+                break
+            if start:
+                database.set_focal_lengths(start)
+            model = self._map_once(database, shots, loose)
+            if model is not None and (best is None or self._rank(shots, model) > self._rank(shots, best)):
+                best = model
         return best
+
+    def _error_px(self, shots: Sequence[_Shot]) -> float:
+        """How far matches may be off: COLMAP's 4 pixels, made for large pictures, and fewer in small ones."""
+        edge = float(np.median([max(shot.kind.width, shot.kind.height) for shot in shots]))
+        return float(np.clip(edge / 600, 2.0, 4.0))
 
     def _rank(self, shots: list[_Shot], model: Any) -> tuple[int, int]:
         return -len(self._missing(shots, model)), model.compute_num_observations()
@@ -288,11 +302,11 @@ class _Run:
             image_names=[shot.key for shot in shots],
         )
         options.mapper.random_seed = options.triangulation.random_seed = self.seed
+        options.mapper.abs_pose_max_error = 3 * database.error_px
         if loose:
-            options.min_num_matches = 10
             options.mapper.init_min_num_inliers = 40
             options.mapper.init_min_tri_angle = 6.0
-            options.mapper.abs_pose_min_num_inliers = 15
+            options.mapper.abs_pose_min_num_inliers = 20
             options.mapper.abs_pose_min_inlier_ratio = 0.12
         placed = 0
 
@@ -312,10 +326,9 @@ class _Run:
         numbers = sorted(model.point3D_ids())
         row = {number: i for i, number in enumerate(numbers)}
         total = np.zeros((len(numbers), 4))
-        images = sorted(model.reg_image_ids())
-        for done, number in enumerate(images):
+        images = _placed(model)
+        for done, image in enumerate(images):
             self.progress("colouring", done, len(images))
-            image = model.images[number]
             seen = [(p.xy, row[p.point3D_id]) for p in image.points2D if p.has_point3D()]
             if not seen:
                 continue
@@ -331,7 +344,7 @@ class _Run:
             model.points3D[number].color = colour
 
     def _result(self, model: Any, shots: Mapping[str, _Shot]) -> Reconstruction:
-        images = sorted((model.images[i] for i in model.reg_image_ids()), key=lambda image: shots[image.name].stack)
+        images = sorted(_placed(model), key=lambda image: shots[image.name].stack)
         points = [model.points3D[i] for i in sorted(model.point3D_ids())]
         xyz = np.array([p.xyz for p in points]).reshape(-1, 3)
         poses = np.tile(np.eye(4), (len(images), 1, 1))
@@ -365,6 +378,12 @@ class _Run:
             tuple(name for name in order if name in registered),
             tuple(name for name in order if name not in camera_to_world),
         )
+
+
+def _placed(model: Any) -> list[Any]:
+    """The images that found their place, and not by a handful of points that may be mistakes."""
+    images = (model.images[number] for number in sorted(model.reg_image_ids()))
+    return [image for image in images if image.num_points3D >= MIN_POINTS]
 
 
 def _intrinsics(camera: Any, photograph: Photograph) -> Intrinsics:

@@ -18,8 +18,11 @@ import numpy as np
 from macro_splat.atomic import atomic_write
 from macro_splat.capture.colmap import load_pycolmap
 from macro_splat.capture.features import Features
-from macro_splat.capture.matching import match, merge_places, one_to_one
+from macro_splat.capture.matching import false_alarms, match, merge_places, one_to_one
 from macro_splat.errors import MacroSplatError
+
+FALSE_ALARMS = 1e-3
+"""A geometry is believed if fewer as good ones are to be expected between unrelated photographs."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -43,8 +46,9 @@ class CameraKind:
 class FeatureDatabase:
     """Features, matches and cameras of photographs in a file of COLMAP's."""
 
-    def __init__(self, path: Path, *, seed: int, threads: int) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, seed: int, threads: int, error_px: float = 4.0) -> None:
+        """Open or make the file; matches may lie `error_px` off their epipolar lines."""
+        self.path, self.error_px = path, error_px
         self._pycolmap = load_pycolmap()
         self._seed, self._threads = seed, threads
         self._ids: dict[str, int] = {}
@@ -128,6 +132,7 @@ class FeatureDatabase:
         options = self._pycolmap.TwoViewGeometryOptions()
         options.ransac.random_seed = self._seed
         options.ransac.num_threads = 1
+        options.ransac.max_error = self.error_px
         return options
 
     def likenesses(self, keys: Sequence[str]) -> np.ndarray:
@@ -155,7 +160,7 @@ class FeatureDatabase:
                         database.delete_two_view_geometry(self._ids[a], self._ids[b])
             shutil.copyfile(self.path.with_suffix(".cameras"), path.with_suffix(".cameras"))
             os.replace(unfinished, path)
-        return FeatureDatabase(path, seed=self._seed, threads=self._threads)
+        return FeatureDatabase(path, seed=self._seed, threads=self._threads, error_px=self.error_px)
 
     def match_aslant(
         self, pairs: Sequence[tuple[str, str]], aslant: Callable[[str], Features], progress: Progress
@@ -183,7 +188,27 @@ class FeatureDatabase:
                 if last_use[key] == n:
                     del joined[key]
         progress("comparing from aslant", len(pairs), len(pairs))
+        self._drop_geometry(pairs)
         self._pycolmap.verify_matches(self.path, self._pair_list(pairs), self._verification())
+        self._drop_geometry([pair for pair in pairs if self._by_chance(pair)])
+
+    def _drop_geometry(self, pairs: Sequence[tuple[str, str]]) -> None:
+        with self._open() as database, self._pycolmap.DatabaseTransaction(database):
+            for a, b in pairs:
+                if database.exists_two_view_geometry(self._ids[a], self._ids[b]):
+                    database.delete_two_view_geometry(self._ids[a], self._ids[b])
+
+    def _by_chance(self, pair: tuple[str, str]) -> bool:
+        """Whether as many matches would agree on a geometry in unrelated photographs: many are tried from aslant."""
+        first, second = (self._ids[key] for key in pair)
+        with self._open() as database:
+            if not database.exists_two_view_geometry(first, second):
+                return False
+            inliers = len(database.read_two_view_geometry(first, second).inlier_matches)
+            matches = len(database.read_matches(first, second))
+            cameras = [database.read_camera(database.read_image(number).camera_id) for number in (first, second)]
+        smallest = min(cameras, key=lambda camera: camera.width * camera.height)
+        return false_alarms(inliers, matches, (smallest.width, smallest.height), self.error_px) > FALSE_ALARMS
 
     def _join(self, key: str, aslant: Features) -> tuple[Features, np.ndarray]:
         """All features of a photograph, and for each the number of the keypoint that stands for its place."""

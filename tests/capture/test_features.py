@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from macro_splat.capture.features import ALWAYS_KEPT, FeatureOptions, Features, detect, detect_aslant
-from macro_splat.capture.matching import candidate_pairs, match, merge_places, one_to_one, partners
+from macro_splat.capture.matching import candidate_pairs, false_alarms, match, merge_places, one_to_one, partners
 
 pytest.importorskip("pycolmap", reason="finding poses is an extra: pip install 'macro-splat[process]'")
 
@@ -102,3 +102,17 @@ def test_places() -> None:
     assert merge_places(keypoints, 2).tolist() == [0, 1, 2, 0, 2, 5]
     pairs = np.array([(0, 0), (0, 1), (1, 1), (2, 1)], np.uint32)
     assert one_to_one(pairs).tolist() == [[0, 0], [1, 1]]
+
+
+def test_chance_geometries_are_expected_about_as_often_as_said() -> None:
+    """Random matches agree on a random geometry (here: horizontal lines) far less often than the bound says."""
+    assert false_alarms(22, 211, (512, 342), 4.0) > 1  # nothing remarkable
+    assert false_alarms(140, 266, (512, 342), 4.0) < 1e-50
+    assert false_alarms(7, 7, (512, 342), 4.0) == float("inf")
+    rng = np.random.default_rng(0)
+    matches, error = 60, 2.0
+    rows = rng.uniform(0, 342, (2, 2000, matches))
+    inliers = (np.abs(rows[0] - rows[1]) <= error).sum(axis=1)
+    for count in (8, 10, 12):
+        assert (inliers >= count).mean() <= false_alarms(count, matches, (512, 342), error)
+    assert false_alarms(40, matches, (512, 342), error) < false_alarms(30, matches, (512, 342), error) < 1
