@@ -92,15 +92,19 @@ def make_sheet(strips: Sequence[Strip]) -> Image.Image:
 
 def _strip(view: str, rows: Sequence[Row], plain: Sequence[Row]) -> tuple[float, Strip]:
     """With the detail per pixel that the cut-out has to show."""
-    photograph, truth = (_load(_folder(plain[0]) / f"{view}.{kind}.png") for kind in ("photograph", "truth"))
+    photograph, truth, mask = (
+        _load(_folder(plain[0]) / f"{view}.{kind}.png") for kind in ("photograph", "truth", "mask")
+    )
     assert photograph is not None
     renders = {row.entry.mode.title: _load(_folder(row) / f"{view}.render.png") for row in rows}
     is_blurred = truth is None or not np.array_equal(photograph, truth)
     others = [_detail(render) for render in renders.values() if render is not None]
-    # Without a truth, detail is what most models agree on.
-    detail = _detail(truth) if truth is not None else np.median(others, axis=0)
-    missing = _detail(photograph) if is_blurred else others[0]
-    gain = detail - missing
+    if truth is not None:
+        gain = _detail(truth) - (_detail(photograph) if is_blurred else others[0])
+    else:  # where the models differ, whichever of them has the detail
+        gain = np.max(others, axis=0) - np.min(others, axis=0)
+    if mask is not None:
+        gain = np.where(mask.any(axis=-1), gain, 0.0)
     window = _best_window(gain)
     held_out = view.startswith("test-")
     tiles = [Tile("photograph", photograph[window] if is_blurred else None)]

@@ -90,7 +90,7 @@ class Judge:
         }
 
     def save_pictures(self, folder: Path) -> None:
-        """Renders, photographs and truths as PNG: `<split>-<name>.<render|photograph|truth>.png`.
+        """Renders, photographs, truths and masks as PNG: `<split>-<name>.<render|photograph|truth|mask>.png`.
 
         All held-out views, and some training views, where the photograph is blurred.
         """
@@ -235,6 +235,8 @@ class Judge:
         yield "photograph", view.photograph
         if view.sharp is not None:
             yield "truth", view.sharp
+        if view.mask is not None:
+            yield "mask", view.mask.float().expand(-1, -1, 3)
 
 
 def _label(frame: Frame) -> str:

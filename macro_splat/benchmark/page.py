@@ -60,7 +60,8 @@ def make_page(
     body += [f"<dt>{escape(c.heading)}</dt><dd>{escape(c.explanation)}</dd>" for c in used]
     body.append(
         "</dl><p>Cut-outs are chosen by the program: the square in which the truth has the most detail that the "
-        "photograph (or, where that is sharp, the plain model) lacks.</p>"
+        "photograph (or, where that is sharp, the plain model) lacks; without a truth, that in which the "
+        "models differ most in detail.</p>"
     )
     return report.make_page("macro-splat benchmark", body, STYLE)
 
