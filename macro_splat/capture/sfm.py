@@ -7,7 +7,6 @@ with looser demands. (J. Schönberger and J.-M. Frahm, "Structure-from-Motion Re
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -16,10 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from macro_splat.atomic import atomic_write
 from macro_splat.capture.colmap import load_pycolmap
@@ -28,11 +25,11 @@ from macro_splat.capture.format import Intrinsics, SparsePoints
 from macro_splat.capture.matching import candidate_pairs, partners
 from macro_splat.capture.photographs import Photograph, load_photograph, reduced_size
 from macro_splat.capture.sfm_database import CameraKind, FeatureDatabase, Progress
+from macro_splat.capture.sfm_inputs import FOCAL_RANGE, Mask, digest, focal_length_px, load_mask
 from macro_splat.capture.stacks import Stack
 from macro_splat.capture.world import move_cameras, upright_world
 from macro_splat.errors import MacroSplatError
 
-Mask = Path | NDArray[np.bool_]
 Distortion = Literal["none", "radial", "opencv"]
 CAMERA_MODELS: dict[str, str] = {"none": "SIMPLE_PINHOLE", "radial": "SIMPLE_RADIAL", "opencv": "OPENCV"}
 
@@ -46,7 +43,8 @@ OTHERS_OF_A_STACK = 2
 """So many of a stack's next sharpest photographs are tried when its sharpest one finds no place."""
 MOST_PARTNERS = 40
 """A photograph that found no place is compared from aslant with so many others."""
-ASLANT = FeatureOptions(max_features=2500)
+ASLANT = FeatureOptions(max_features=1000)
+"""Of each of the views that are simulated; more only cost."""
 COLOUR_EDGE = 1600
 """Photographs are reduced to this when the points' colours are looked up."""
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -120,33 +118,36 @@ def reconstruct(
             f"poses cannot be found from {len(stacks)} viewpoint(s); photograph the object from all around, at least "
             "20 viewpoints that overlap, or describe the rig in rig.yaml"
         )
-    run = _Run(pycolmap, stacks, work, masks or {}, scores or {}, sharpness or {}, max_edge, threads, seed, progress)
-    run.camera_model = CAMERA_MODELS[distortion]
-    return run.reconstruct()
+    return _Run(
+        pycolmap=pycolmap,
+        stacks=stacks,
+        work=work,
+        masks=masks or {},
+        scores=scores or {},
+        sharpness=sharpness or {},
+        camera_model=CAMERA_MODELS[distortion],
+        max_edge=max_edge,
+        threads=threads or os.cpu_count() or 1,
+        seed=seed,
+        progress=progress,
+    ).reconstruct()
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Run:
     """One call of `reconstruct`."""
 
-    camera_model = "SIMPLE_RADIAL"
-
-    def __init__(
-        self,
-        pycolmap: Any,
-        stacks: Sequence[Stack],
-        work: Path,
-        masks: Mapping[str, Mask],
-        scores: Mapping[str, float],
-        sharpness: Mapping[str, NDArray[np.float32]],
-        max_edge: int,
-        threads: int | None,
-        seed: int,
-        progress: Progress,
-    ) -> None:
-        self.pycolmap, self.stacks, self.work = pycolmap, stacks, work
-        self.masks, self.scores, self.sharpness = masks, scores, sharpness
-        self.max_edge, self.seed, self.progress = max_edge, seed, progress
-        self.threads = threads or os.cpu_count() or 1
+    pycolmap: Any
+    stacks: Sequence[Stack]
+    work: Path
+    masks: Mapping[str, Mask]
+    scores: Mapping[str, float]
+    sharpness: Mapping[str, NDArray[np.float32]]
+    camera_model: str
+    max_edge: int
+    threads: int
+    seed: int
+    progress: Progress
 
     def reconstruct(self) -> Reconstruction:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -157,7 +158,7 @@ class _Run:
             for i, stack in enumerate(self.stacks)
             for photograph in self._ranked(stack)[1 : 1 + OTHERS_OF_A_STACK]
         ]
-        finished = self.work / f"model-{_digest(self.seed, *(shot.key for shot in shots + spares))}"
+        finished = self.work / f"model-{digest(self.seed, *(shot.key for shot in shots + spares))}"
         if not finished.exists():
             self._find(shots, spares, finished)
         every = {shot.key: shot for shot in shots + spares}
@@ -175,17 +176,10 @@ class _Run:
     def _shot(self, photograph: Photograph, stack: int) -> _Shot:
         width, height = reduced_size(photograph, self.max_edge)
         exif = photograph.exif
-        focal_px = None
-        if exif.focal_length_mm and exif.pixel_pitch_mm:
-            # Focused closer than infinity a lens stands 1 + m focal lengths from the sensor.
-            image_distance = exif.focal_length_mm * (1 + (exif.magnification or 0.0))
-            focal_px = (
-                image_distance / exif.pixel_pitch_mm * max(width, height) / max(photograph.width, photograph.height)
-            )
         name = f"{exif.camera} | {exif.lens} | {exif.focal_length_mm} mm | {width}x{height} | {self.camera_model}"
-        kind = CameraKind(name, self.camera_model, width, height, focal_px)
+        kind = CameraKind(ascii(name), self.camera_model, width, height, focal_length_px(photograph, width))
         stat = photograph.path.stat()
-        key = _digest(
+        key = digest(
             photograph.name, stat.st_size, stat.st_mtime_ns, name,
             self.masks.get(photograph.name), self.sharpness.get(photograph.name),
         )  # fmt: skip
@@ -212,12 +206,12 @@ class _Run:
             again = [i for i, shot in enumerate(every) if shot.stack in missing]
             chosen = partners(again, near, database.likenesses(keys), MOST_PARTNERS)
             pairs = [(keys[i], keys[j]) for i, j in chosen]
-            path = self.work / f"aslant-{_digest(*(key for pair in pairs for key in pair))}.db"
+            path = self.work / f"aslant-{digest(ASLANT, *pairs)}.db"
             wide = database.copy_without(pairs, path)
             by_key = {shot.key: shot for shot in every}
             wide.match_aslant(pairs, lambda key: self._aslant(by_key[key]), self.progress)
             best = self._map(wide, every, True, best)
-        if best is None:
+        if best is None or not _placed(best):
             raise self._failure()
         self._colour(best, {shot.key: shot for shot in shots + spares})
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
@@ -248,14 +242,14 @@ class _Run:
         return search(
             picture,
             options,
-            mask=None if mask is None else _load_mask(mask, shot.photograph, picture.shape),
+            mask=None if mask is None else load_mask(mask, shot.photograph, picture.shape),
             sharpness=self.sharpness.get(shot.photograph.name),
             threads=self.threads,
         )
 
     def _aslant(self, shot: _Shot) -> Features:
         """The features as seen from aslant, kept in a file: they cost ten times as much as the plain ones."""
-        path = self.work / f"aslant-{shot.key}.npz"
+        path = self.work / f"aslant-{digest(shot.key, ASLANT)}.npz"
         if not path.exists():
             features = self._features(shot, aslant=True)
             with atomic_write(path) as file:
@@ -301,6 +295,7 @@ class _Run:
             max_num_models=5,
             image_names=[shot.key for shot in shots],
         )
+        options.min_focal_length_ratio, options.max_focal_length_ratio = FOCAL_RANGE
         options.mapper.random_seed = options.triangulation.random_seed = self.seed
         options.mapper.abs_pose_max_error = 3 * database.error_px
         if loose:
@@ -400,35 +395,3 @@ def _intrinsics(camera: Any, photograph: Photograph) -> Intrinsics:
     extra = [float(camera.params[i]) for i in camera.extra_params_idxs()]
     k1, k2, p1, p2 = (extra + [0.0] * 4)[:4]
     return replace(pinhole, distortion=(k1, k2, 0.0, 0.0, p1, p2))
-
-
-def _load_mask(mask: Mask, photograph: Photograph, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """A mask at the size of the picture that features are searched in."""
-    if isinstance(mask, Path):
-        try:
-            with Image.open(mask) as image:
-                values = np.asarray(image.convert("L"))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise MacroSplatError(f"{mask} is no readable mask ({error}); export it again or remove it") from error
-    else:
-        values = mask.astype(np.uint8) * 255
-    height, width = values.shape
-    if abs(width * photograph.height - height * photograph.width) > 0.02 * height * photograph.width:
-        raise MacroSplatError(
-            f"{mask if isinstance(mask, Path) else 'the mask'} of {photograph.name} is {width}x{height} but the "
-            f"upright photograph is {photograph.width}x{photograph.height}; make it of the same shape"
-        )
-    resized = cv2.resize(values, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(resized > values.max(initial=0) / 2)
-
-
-def _digest(*parts: Any) -> str:
-    """A short name for a combination of values, files and arrays."""
-    digest = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, Path):
-            part = (str(part), part.stat().st_size, part.stat().st_mtime_ns) if part.exists() else str(part)
-        elif isinstance(part, np.ndarray):
-            part = (part.shape, hashlib.sha256(part.tobytes()).hexdigest())
-        digest.update(repr(part).encode() + b"\0")
-    return digest.hexdigest()[:20]

@@ -15,6 +15,7 @@ from macro_splat.capture.colmap import load_pycolmap
 from macro_splat.capture.exif import Exif
 from macro_splat.capture.photographs import Photograph, find_photographs
 from macro_splat.capture.sfm import Reconstruction, reconstruct
+from macro_splat.capture.sfm_inputs import focal_length_px
 from macro_splat.capture.stacks import Stack
 from macro_splat.capture.world import move_cameras, upright_world
 from macro_splat.errors import MacroSplatError
@@ -256,3 +257,15 @@ def test_upright_world_undoes_any_similarity(roll: float, part: int) -> None:
     assert np.median(np.linalg.norm(back[:, :3, 3], axis=1)) == pytest.approx(1.0)
     scale, rotation, translation = similarity
     np.testing.assert_allclose(np.median(scale * cloud @ rotation.T + translation, axis=0), 0, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("focal_mm", "pitch_mm", "magnification", "expected"),
+    [(100.0, 0.01, None, 5000.0), (100.0, 0.01, 1.0, 10000.0), (None, 0.01, None, None), (100.0, 1.0, None, None)],
+)
+def test_focal_length_by_exif(
+    focal_mm: float | None, pitch_mm: float, magnification: float | None, expected: float | None
+) -> None:
+    """In pixels of a picture of half the size; longer when focused close; what cannot be counts as unknown."""
+    exif = Exif(focal_length_mm=focal_mm, pixel_pitch_mm=pitch_mm, magnification=magnification)
+    assert focal_length_px(Photograph(Path("a.jpg"), "a.jpg", 4000, 3000, exif), 2000) == expected
