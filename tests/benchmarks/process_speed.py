@@ -53,7 +53,7 @@ def main(photographs: int = 200, megapixels: float = 24.0, threads: int = 0, sfm
         folder = Path(name)
         rig = folder / "rig.yaml"
         rig.write_text(
-            f"turntable: {{radius_mm: {RADIUS_MM}, steps: {photographs}, tilts: [25]}}\n"
+            f"turntable: {{radius_mm: {RADIUS_MM}, steps: {photographs}, direction: cw, tilts: [25]}}\n"
             f"lens: {{focal_length_mm: {FOCAL_LENGTH_MM}, f_number: 8, sensor_width_mm: {SENSOR_MM}}}\n"
         )
         make_turntable(folder / "card", photographs, size, VIEWS_MADE)
