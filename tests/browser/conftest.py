@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import viser
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.browser.viewer_page import find_chromium, open_viewer, start_chromium
+from tests.browser.viewer_page import open_viewer
 from tests.captures import write_capture
 from tests.end_to_end.commands import Run
 from tests.end_to_end.processes import free_port
 
 TRAINING = ("--pipeline.model.num-seeds", 300, "--viewer.quit-on-train-completion", True)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    executable = find_chromium()
-    if executable is None:
-        reason = "no chromium or chrome on the PATH (Debian, Ubuntu: apt-get install chromium)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        chromium = start_chromium(playwright, executable)
-        yield chromium
-        chromium.close()
 
 
 @dataclass(frozen=True)

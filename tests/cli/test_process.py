@@ -75,7 +75,10 @@ def test_ctrl_c_ends_with_130_and_one_line_and_the_next_run_goes_on(rig: Path, t
     for i in range(8):
         Image.fromarray(noise).resize((1600, 1200)).save(card / f"{i}.jpg")
     running = subprocess.Popen(
-        [PROGRAM, "process", card, out, "--rig", rig, "--threads", "1"], stderr=subprocess.PIPE, text=True
+        [PROGRAM, "process", card, out, "--rig", rig, "--threads", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore it
     )
     deadline = time.monotonic() + 120
     while not list(out.glob(".process/cache/survey/*.json")):

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from macro_splat.report.capture_report import write_capture_report
-from tests.browser.viewer_page import find_chromium, start_chromium
 from tests.report.outputs import write_output
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = find_chromium()
-    if executable is None:
-        reason = "no chromium or chrome on the PATH (Debian, Ubuntu: apt-get install chromium)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        chromium = start_chromium(playwright, executable)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
