@@ -18,7 +18,7 @@ class PoseSampler:
     and a restored sampler goes on with the very sequence that it would have had.
 
     (The slices of a pose in direct succession were tried too: a stack of 6 poses × 5 slices ended 0.1 dB lower in the
-    mean of three seeds, within their scatter, and densification sees fewer views between two rounds.)
+    mean of three seeds, within their scatter.)
 
     Args:
         poses: the pose of each photograph, any integers.
