@@ -76,7 +76,7 @@ def asked_for(folder: Path) -> list[str]:
 def test_without_a_card_a_cpu_build_is_preferred(setup, tmp_path: Path, offered: dict, expected: list[str]) -> None:
     done = setup(**offered)
     assert done.returncode == 0, done.stderr
-    assert asked_for(tmp_path) == ["install", "-e", ".[dev]", *expected]
+    assert asked_for(tmp_path) == ["install", "-e", ".[dev,process]", *expected]
     assert (tmp_path / ".venv" / ".ready").exists()
     assert ("gigabytes" in done.stdout) == (expected == ["torch"])
 
