@@ -21,6 +21,7 @@ class Origin(IntEnum):
     GUESSED = 1
     ESTIMATED = 2
     GIVEN = 3
+    EXIF = 4  # of the photographs' tags: a start that the training may leave, unlike what the capture gives
 
 
 class LensBank(nn.Module):

@@ -19,6 +19,11 @@ from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
 
 FALLBACK_SIGMA_PX = 1.0
 """Median blur to start from where nothing at all tells how strong the lens is."""
+EXIF_DEVIATION = 0.2
+"""Of log pupil and log focus distance as EXIF tags tell them: lenses are engraved for the far, and a body that is
+focused close reports its distance in coarse steps and from the sensor."""
+GUESS_DEVIATION = 0.1
+"""Of the log focus distance that is guessed from where the scene lies, beside what the tags say."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ def start_lens(
     Focus distances and pupils of the capture are taken where given (in the cameras' metadata `focus_distance` and
     `aperture_radius`, NaN = unknown); the rest is estimated from the photographs around the sparse points. Without
     points, the focus starts at the distance of the scene's centre and the strength at a mild blur; both are learnt.
+    What EXIF tags say (`focus_distance_start`, `aperture_radius_start`) is averaged with the estimate or guess, each by
+    how sure it is.
 
     Args:
         lens: receives the values, where they came from and how sure they are.
@@ -63,25 +70,28 @@ def start_lens(
         distance = _scene_distance(cameras, points)
         strength = FALLBACK_SIGMA_PX / _typical_defocus(distance)
         focus_deviation, strength_deviation = torch.full_like(focus, math.inf), math.inf
-        found = torch.zeros_like(focus_given)
     else:
         distance = torch.from_numpy(estimate.focus_distance).float()
-        strength = estimate.strength
-        focus_deviation = torch.from_numpy(estimate.focus_uncertainty).float()
-        strength_deviation = estimate.strength_uncertainty
-        found = torch.ones_like(focus_given)
-    focus = torch.where(focus_given, focus, distance)
-    aperture = torch.where(aperture_given, aperture, strength / (2.0 * SIGMA_PER_DIAMETER * focal_px))
+        strength, strength_deviation = estimate.strength, estimate.strength_uncertainty
+        focus_deviation = torch.from_numpy(estimate.focus_uncertainty).float() / distance
+    pupil, pupil_deviation = (
+        strength / (2.0 * SIGMA_PER_DIAMETER * focal_px),
+        torch.full_like(focus, strength_deviation),
+    )
+    no, estimated = torch.zeros_like(focus_given), torch.full_like(focus_given, estimate is not None)
+    focus_start, aperture_start = (_given(cameras, f"{key}_start") for key in ("focus_distance", "aperture_radius"))
+    found_focus = _Found(distance, focus_deviation, focus_deviation.isfinite(), no)
+    found_focus = found_focus.averaged_with(focus_start, GUESS_DEVIATION)
+    found_pupil = _Found(pupil, pupil_deviation, estimated, no).averaged_with(aperture_start, math.inf)
+    focus = torch.where(focus_given, focus, found_focus.value)
+    aperture = torch.where(aperture_given, aperture, found_pupil.value)
 
-    focus_found, aperture_found = (~focus_given & found & focus_deviation.isfinite()), ~aperture_given & found
     start = LensStart(
-        source=_in_words(
-            focus_given, aperture_given, focus_found, estimate is not None, focus_deviation / focus, strength_deviation
-        ),
-        focus_origin=_origin(focus_given, focus_found),
-        aperture_origin=_origin(aperture_given, aperture_found),
-        focus_uncertainty=torch.where(focus_found, focus_deviation, math.inf),
-        aperture_uncertainty=torch.where(aperture_found, strength_deviation * aperture, math.inf),
+        source=_in_words(focus_given, aperture_given, found_focus, found_pupil, estimate is not None),
+        focus_origin=found_focus.origin.masked_fill(focus_given, int(Origin.GIVEN)),
+        aperture_origin=found_pupil.origin.masked_fill(aperture_given, int(Origin.GIVEN)),
+        focus_uncertainty=(found_focus.deviation * focus).masked_fill(focus_given, math.inf),
+        aperture_uncertainty=(found_pupil.deviation * aperture).masked_fill(aperture_given, math.inf),
     )
     lens.set_start(focus, aperture, focal_px)
     for name in ("focus_origin", "aperture_origin", "focus_uncertainty", "aperture_uncertainty"):
@@ -98,37 +108,66 @@ def report_lens(lens: LensBank, start: LensStart) -> None:
     )
 
 
-def _origin(given: Tensor, estimated: Tensor) -> Tensor:
-    origin = torch.full(given.shape, int(Origin.GUESSED), dtype=torch.int64)
-    origin[estimated] = int(Origin.ESTIMATED)
-    origin[given] = int(Origin.GIVEN)
-    return origin
+@dataclass(frozen=True)
+class _Found:
+    """What the capture does not give, for each of V views."""
+
+    value: Tensor
+    deviation: Tensor
+    """Of its logarithm; infinite: a guess."""
+    estimated: Tensor
+    """Whether photographs told it."""
+    by_tags: Tensor
+    """Whether EXIF tags told more."""
+
+    def averaged_with(self, tags: Tensor, deviation_of_guess: float) -> _Found:
+        """Mean of the logarithms with what EXIF tags say ([V], NaN = nothing), weighted by inverse variance."""
+        tagged = tags.isfinite() & (tags > 0)
+        own_weight = torch.where(self.deviation.isfinite(), self.deviation, deviation_of_guess).pow(-2.0)
+        tag_weight = torch.where(tagged, EXIF_DEVIATION**-2.0, 0.0)
+        total = own_weight + tag_weight
+        log_ratio = torch.log(torch.where(tagged, tags, self.value) / self.value)
+        value = self.value * torch.exp(log_ratio * tag_weight / total.clamp(min=1e-12))
+        deviation = torch.where(tagged, total.rsqrt(), self.deviation)
+        return _Found(value, deviation, self.estimated, tagged & (tag_weight > own_weight))
+
+    @property
+    def origin(self) -> Tensor:
+        """[V] `Origin`: whichever told most."""
+        origin = torch.full(self.estimated.shape, int(Origin.GUESSED), dtype=torch.int64)
+        origin[self.estimated] = int(Origin.ESTIMATED)
+        origin[self.by_tags] = int(Origin.EXIF)
+        return origin
 
 
-def _in_words(
-    focus_given: Tensor,
-    aperture_given: Tensor,
-    focus_found: Tensor,
-    estimated: bool,
-    focus_deviation: Tensor,
-    strength_deviation: float,
-) -> str:
+def _in_words(focus_given: Tensor, aperture_given: Tensor, focus: _Found, aperture: _Found, estimated: bool) -> str:
     """Where focus distances and aperture came from; deviations as shares of the values."""
     if bool(focus_given.all() and aperture_given.all()):
         return "focus distances and aperture as the capture gives them"
+    tags = [
+        name
+        for name, given, found in (("focus", focus_given, focus), ("aperture", aperture_given, aperture))
+        if bool((~given & found.by_tags).any())
+    ]
     if not estimated:
-        rest = "focus at the middle of the scene and a mild blur, for want of sparse points: both are learnt"
+        blur = "" if "aperture" in tags else " and a mild blur"
+        rest = f"focus at the middle of the scene{blur}, for want of sparse points: both are learnt"
     else:
         parts = []
+        focus_found = ~focus_given & focus.deviation.isfinite()
         if bool(focus_found.any()):
-            parts.append(f"focus to about {100 * float(focus_deviation[focus_found].median()):.1f} % of its distance")
+            parts.append(f"focus to about {100 * float(focus.deviation[focus_found].median()):.1f} % of its distance")
         unseen = int((~focus_given & ~focus_found).sum())
         if unseen:
             parts.append(f"{unseen} of {len(focus_given)} views show too little and start at the others' focus")
         if not bool(aperture_given.all()):
-            sure = math.isfinite(strength_deviation)
-            parts.append(f"aperture to about {100 * strength_deviation:.0f} %" if sure else "aperture uncertain")
+            deviation = float(aperture.deviation[~aperture_given].median())
+            parts.append(
+                f"aperture to about {100 * deviation:.0f} %" if math.isfinite(deviation) else "aperture uncertain"
+            )
         rest = "estimated from the photographs, " + ", ".join(parts)
+    if tags:
+        rest += f" ({' and '.join(tags)} mostly from the EXIF tags)"
     if bool(focus_given.all()) or bool(aperture_given.all()):
         name = "focus" if bool(focus_given.all()) else "aperture"
         return f"{name} as the capture gives it, the rest {rest}"

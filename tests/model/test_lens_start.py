@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +263,53 @@ def test_a_guess_is_called_one(tmp_path: Path) -> None:
     assert set(start.lens.focus_origin.tolist() + start.lens.aperture_origin.tolist()) == {Origin.GUESSED}
     assert start.lens.focus_uncertainty.isinf().all()
     assert start.lens.aperture_uncertainty.isinf().all()
+
+
+def start_with_tags(start: Started, points: Tensor | None, **tags: float | list[float]) -> LensBank:
+    """The lens as it starts where EXIF tags also say something; lengths in mm, NaN = nothing."""
+    for key, values in tags.items():
+        column = torch.tensor(values).expand(VIEWS) if isinstance(values, float) else torch.tensor(values)
+        start.cameras.metadata[key] = column[:, None] * start.scale
+    lens = LensBank(VIEWS)
+    start.source = start_lens(lens, start.photographs, start.cameras, points).source
+    return lens
+
+
+def test_exif_tags_are_averaged_with_the_estimate_each_by_how_sure_it_is(tmp_path: Path) -> None:
+    start = Started(capture(tmp_path, optics=False))
+    tagged = [3.0] * (VIEWS - 1) + [math.nan]
+    lens = start_with_tags(start, start.points, aperture_radius_start=tagged, focus_distance_start=140.0)
+    before = start.lens
+    cases = [
+        (3.0, before.aperture_uncertainty, before.aperture_radius(), lens.aperture_radius()),
+        (140.0, before.focus_uncertainty, before.focus_distance(), lens.focus_distance()),
+    ]
+    for tag_mm, deviation, estimate, now in cases:
+        weight, tag_weight = float(deviation[0] / estimate[0]) ** -2, 0.2**-2
+        logarithms = math.log(float(estimate[0])), math.log(tag_mm * start.scale)
+        expected = (weight * logarithms[0] + tag_weight * logarithms[1]) / (weight + tag_weight)
+        assert math.log(float(now[0])) == pytest.approx(expected, abs=1e-4)
+    assert float(lens.aperture_radius()[-1]) == pytest.approx(float(start.lens.aperture_radius()[-1]), rel=1e-5)
+    assert (lens.focus_uncertainty < start.lens.focus_uncertainty).all()
+
+
+def test_exif_tags_stand_in_for_an_estimate(tmp_path: Path) -> None:
+    start = Started(capture(tmp_path, optics=False), without_points=True)
+    lens = start_with_tags(start, None, aperture_radius_start=3.0)
+    torch.testing.assert_close(lens.aperture_radius() / start.scale, torch.full((VIEWS,), 3.0))
+    assert set(lens.aperture_origin.tolist()) == {Origin.EXIF}
+    assert set(lens.focus_origin.tolist()) == {Origin.GUESSED}
+    assert "aperture mostly from the EXIF tags" in start.source
+    assert "mild blur" not in start.source
+    # The training may leave them.
+    with torch.no_grad():
+        lens.log_aperture_shared.fill_(0.5)
+    assert float(lens.given_penalty()) == 0.0
+
+
+def test_what_the_capture_gives_is_not_mixed_with_tags(tmp_path: Path) -> None:
+    start = Started(capture(tmp_path))
+    lens = start_with_tags(start, start.points, aperture_radius_start=3.0, focus_distance_start=140.0)
+    assert torch.equal(lens.focus_distance(), start.lens.focus_distance())
+    assert torch.equal(lens.aperture_radius(), start.lens.aperture_radius())
+    assert set(lens.focus_origin.tolist() + lens.aperture_origin.tolist()) == {Origin.GIVEN}
