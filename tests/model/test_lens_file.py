@@ -159,11 +159,11 @@ def test_infinity_and_pinholes_are_no_numbers_of_json(tmp_path: Path) -> None:
 
 
 def test_every_origin_has_a_name() -> None:
-    lens = LensBank(4)
-    lens.set_start(torch.ones(4), torch.ones(4), torch.ones(4))
+    lens = LensBank(5)
+    lens.set_start(torch.ones(5), torch.ones(5), torch.ones(5))
     lens.focus_origin.copy_(torch.tensor([int(o) for o in Origin]))
-    names = [view["focus_distance"]["start_from"] for view in lens_record(lens, list("abcd"), {})["views"]]
-    assert names == ["unknown", "guessed", "estimated", "given"]
+    names = [view["focus_distance"]["start_from"] for view in lens_record(lens, list("abcde"), {})["views"]]
+    assert names == ["unknown", "guessed", "estimated", "given", "exif"]
 
 
 def test_a_file_that_cannot_be_written_keeps_the_old_one(tmp_path: Path) -> None:
