@@ -12,47 +12,58 @@ OFFSET = 0.055
 TOE = 12.92
 TOE_END = 0.04045
 """sRGB value up to which the curve is a line of slope 1 / TOE."""
+_FEWEST = 8  # values that the kernels take
 
 
 def srgb_to_linear(x: Tensor) -> Tensor:
     """Linear light from sRGB values, any shape; values above 1 go on along the curve, negative ones along its line."""
-    return _ToLinear.apply(x)
+    return _Curve.apply(x, True)
 
 
 def linear_to_srgb(x: Tensor) -> Tensor:
     """The inverse of `srgb_to_linear`."""
-    return _ToSRGB.apply(x)
+    return _Curve.apply(x, False)
 
 
-class _ToLinear(torch.autograd.Function):
-    """Its slope follows from its value: one power in all, where autograd takes two."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        base = ((x + OFFSET) / (1 + OFFSET)).clamp_(min=(TOE_END + OFFSET) / (1 + OFFSET))
-        linear = torch.where(x <= TOE_END, x / TOE, base**GAMMA)
-        ctx.save_for_backward(base, linear, x <= TOE_END)
-        return linear
+class _Curve(torch.autograd.Function):
+    """The slope follows from the value: one power in all, where autograd takes two."""
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Tensor:  # type: ignore[override]
-        base, linear, toe = ctx.saved_tensors
-        slope = (linear / base).mul_(GAMMA / (1 + OFFSET))
-        return upstream * slope.masked_fill_(toe, 1 / TOE)
-
-
-class _ToSRGB(torch.autograd.Function):
-    """As `_ToLinear`."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        toe = x <= TOE_END / TOE
-        light = x.clamp(min=TOE_END / TOE)
-        power = (light ** (1 / GAMMA)).mul_(1 + OFFSET)
-        ctx.save_for_backward(light, power, toe)
-        return torch.where(toe, x * TOE, power - OFFSET)
+    def forward(ctx: Any, x: Tensor, from_srgb: bool) -> Tensor:
+        if x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() >= _FEWEST:
+            value, slope = _by_kernels(x, from_srgb)
+        else:
+            value, slope = _to_linear(x) if from_srgb else _to_srgb(x)
+        ctx.save_for_backward(slope)
+        return value
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Tensor:  # type: ignore[override]
-        light, power, toe = ctx.saved_tensors
-        return upstream * (power / light).div_(GAMMA).masked_fill_(toe, TOE)
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return upstream * ctx.saved_tensors[0], None
+
+
+def _to_linear(x: Tensor) -> tuple[Tensor, Tensor]:
+    base = ((x + OFFSET) / (1 + OFFSET)).clamp_(min=(TOE_END + OFFSET) / (1 + OFFSET))
+    toe, power = x <= TOE_END, base**GAMMA
+    slope = (power / base).mul_(GAMMA / (1 + OFFSET)).masked_fill_(toe, 1 / TOE)
+    return torch.where(toe, x / TOE, power), slope
+
+
+def _to_srgb(x: Tensor) -> tuple[Tensor, Tensor]:
+    toe, light = x <= TOE_END / TOE, x.clamp(min=TOE_END / TOE)
+    power = (light ** (1 / GAMMA)).mul_(1 + OFFSET)
+    slope = (power / light).div_(GAMMA).masked_fill_(toe, TOE)
+    return torch.where(toe, x * TOE, power - OFFSET), slope
+
+
+def _by_kernels(x: Tensor, from_srgb: bool) -> tuple[Tensor, Tensor]:
+    from . import transfer_kernels as kernels  # starts the compiler, so only where it is used
+
+    x = x.detach().contiguous()
+    value, slope = torch.empty_like(x), torch.empty_like(x)
+    fill = kernels.to_linear if from_srgb else kernels.to_srgb
+    fill(*(tensor.view(-1).numpy() for tensor in (x, value, slope)))
+    return value, slope
+
+
+__all__ = ["linear_to_srgb", "srgb_to_linear"]
