@@ -63,8 +63,8 @@ def process(
     """
     import cv2
 
-    from macro_splat.capture.process import process as make_capture
-    from macro_splat.capture.process_settings import ProcessSettings
+    from macro_splat.capture.process.pipeline import process as make_capture
+    from macro_splat.capture.process.settings import ProcessSettings
     from macro_splat.cli.stage_bars import StageBars
 
     if threads is not None:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
-from macro_splat.capture.sharpness import sharpness_map
+from macro_splat.capture.photographs.sharpness import sharpness_map
 from macro_splat.data.cache import GIB, SHARE_OF_FREE_MEMORY, CachedView, TensorStore, free_memory, spill_folder
 from macro_splat.data.dataparser import MacroRigDataParserConfig
 from macro_splat.data.dataset import MacroRigDataset

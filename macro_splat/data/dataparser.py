@@ -21,8 +21,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from macro_splat.capture import Capture, Frame, read_capture
-from macro_splat.capture.exif import Exif, read_exif
 from macro_splat.capture.format import STACK_MOTIONS
+from macro_splat.capture.photographs.exif import Exif, read_exif
 from macro_splat.capture.plausible import entrance_pupil_radius_mm
 from macro_splat.data.random_points import points_in_view
 from macro_splat.data.split import group_by_pose, split_frames

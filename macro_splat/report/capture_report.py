@@ -13,8 +13,8 @@ import numpy as np
 
 from macro_splat.atomic import atomic_write
 from macro_splat.capture.coverage import azimuth_gaps, directions, object_centre
-from macro_splat.capture.findings import WIDE_GAP, find_problems
 from macro_splat.capture.format import Capture
+from macro_splat.capture.process.findings import WIDE_GAP, find_problems
 from macro_splat.capture.read import read_capture
 from macro_splat.errors import MacroSplatError
 from macro_splat.report.coverage_map import coverage_map, legend

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 from PIL.TiffImagePlugin import IFDRational
 
-from macro_splat.capture.exif import Exif, magnification_at, read_exif
+from macro_splat.capture.photographs.exif import Exif, magnification_at, read_exif
 from macro_splat.errors import MacroSplatError
 from tests.capture.photographs import canon_note, exif_block
 

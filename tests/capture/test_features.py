@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from macro_splat.capture.features import ALWAYS_KEPT, FeatureOptions, Features, detect, detect_aslant
-from macro_splat.capture.matching import candidate_pairs, false_alarms, match, merge_places, one_to_one, partners
+from macro_splat.capture.sfm.features import ALWAYS_KEPT, FeatureOptions, Features, detect, detect_aslant
+from macro_splat.capture.sfm.matching import candidate_pairs, false_alarms, match, merge_places, one_to_one, partners
 
 pytest.importorskip("pycolmap", reason="finding poses is an extra: pip install 'macro-splat[process]'")
 

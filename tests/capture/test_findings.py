@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from macro_splat.capture.findings import find_problems
+from macro_splat.capture.process.findings import find_problems
 from macro_splat.capture.read import read_capture
 from tests.captures import edit_transforms, write_capture
 from tests.report.outputs import photograph, process_of, singles

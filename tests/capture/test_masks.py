@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from macro_splat.capture.masks import find_mask, load_mask, make_mask
-from macro_splat.capture.photographs import Photograph, find_photographs
+from macro_splat.capture.photographs.load import Photograph, find_photographs
+from macro_splat.capture.photographs.masks import find_mask, load_mask, make_mask
 from macro_splat.errors import MacroSplatError
 from macro_splat.model.background import empty_pixels, plain_background
 from tests.capture.photographs import exif_block

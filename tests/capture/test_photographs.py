@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from macro_splat.capture.photographs import find_photographs, load_photograph, natural_order, open_photograph
+from macro_splat.capture.photographs.load import find_photographs, load_photograph, natural_order, open_photograph
 from macro_splat.errors import MacroSplatError
 from tests.capture.photographs import exif_block, write_dng
 

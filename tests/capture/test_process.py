@@ -15,9 +15,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from macro_splat.capture import Capture, SparsePoints, read_capture, sfm, survey, write
-from macro_splat.capture.process import process
-from macro_splat.capture.process_settings import ProcessSettings
+from macro_splat.capture import Capture, SparsePoints, read_capture
+from macro_splat.capture.process import survey, write
+from macro_splat.capture.process.pipeline import process
+from macro_splat.capture.process.settings import ProcessSettings
+from macro_splat.capture.sfm import solve
 from macro_splat.errors import MacroSplatError
 from tests.captures import FOCAL_LENGTH_MM, sample_ball, write_capture
 
@@ -70,7 +72,7 @@ def found_poses(truth: Capture, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
     """Structure from motion that finds the true poses, at half the size, from the first photograph of each stack."""
     seen: dict[str, Any] = {"lost": ()}
 
-    def reconstruct(stacks: Any, **options: Any) -> sfm.Reconstruction:
+    def reconstruct(stacks: Any, **options: Any) -> solve.Reconstruction:
         seen.update(options, stacks=stacks)
         frames = {Path(frame.name).name: frame for frame in truth.frames}
         names = [p.name for stack in stacks for p in stack.photographs if stack.id not in seen["lost"]]
@@ -78,7 +80,7 @@ def found_poses(truth: Capture, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
         for pose in poses.values():
             pose[:3, 3] *= 0.5
         xyz, rgb = sample_ball(200)
-        return sfm.Reconstruction(
+        return solve.Reconstruction(
             poses,
             {name: frames[name].intrinsics for name in names},
             SparsePoints(0.5 * xyz, rgb),
@@ -88,7 +90,7 @@ def found_poses(truth: Capture, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
             tuple(p.name for stack in stacks for p in stack.photographs if stack.id in seen["lost"]),
         )
 
-    monkeypatch.setattr(sfm, "reconstruct", reconstruct)
+    monkeypatch.setattr(solve, "reconstruct", reconstruct)
     return seen
 
 
@@ -290,7 +292,7 @@ def test_without_poses_there_is_a_report_and_no_capture(
     def reconstruct(*_: Any, **__: Any) -> None:
         raise MacroSplatError("no poses could be found for a.jpg; photograph with more overlap")
 
-    monkeypatch.setattr(sfm, "reconstruct", reconstruct)
+    monkeypatch.setattr(solve, "reconstruct", reconstruct)
     with pytest.raises(MacroSplatError, match=r"no poses could be found.*report\.html"):
         process(card, tmp_path / "out", by_name())
     record = json.loads((tmp_path / "out" / "process.json").read_text())

@@ -12,11 +12,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from macro_splat.capture import rig_format
-from macro_splat.capture.exif import Exif
-from macro_splat.capture.photographs import Photograph
-from macro_splat.capture.rig import RigFrame, look_at_pose, read_rig, rig_frames
-from macro_splat.capture.stacks import Motion, Stack
+from macro_splat.capture.photographs.exif import Exif
+from macro_splat.capture.photographs.load import Photograph
+from macro_splat.capture.rig import format as rig_format
+from macro_splat.capture.rig.poses import RigFrame, look_at_pose, read_rig, rig_frames
+from macro_splat.capture.stacks.grouping import Motion, Stack
 from macro_splat.errors import MacroSplatError
 
 DATA = Path(__file__).parent / "data"

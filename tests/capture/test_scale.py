@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from macro_splat.capture.format import Intrinsics
-from macro_splat.capture.markers import (
+from macro_splat.capture.photographs.load import find_photographs
+from macro_splat.capture.scale.markers import (
     CharucoBoard,
     LooseMarkers,
     MarkerGrid,
@@ -19,8 +20,7 @@ from macro_splat.capture.markers import (
     Target,
     TargetFinder,
 )
-from macro_splat.capture.photographs import find_photographs
-from macro_splat.capture.scale import Scale, scale_from_markers, undistort
+from macro_splat.capture.scale.measure import Scale, scale_from_markers, undistort
 from macro_splat.errors import MacroSplatError
 
 MM_PER_UNIT = 37.0

@@ -11,13 +11,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from macro_splat.capture.colmap import load_pycolmap
-from macro_splat.capture.exif import Exif
-from macro_splat.capture.photographs import Photograph, find_photographs
-from macro_splat.capture.sfm import Reconstruction, reconstruct
-from macro_splat.capture.sfm_inputs import focal_length_px
-from macro_splat.capture.stacks import Stack
-from macro_splat.capture.world import move_cameras, upright_world
+from macro_splat.capture.photographs.exif import Exif
+from macro_splat.capture.photographs.load import Photograph, find_photographs
+from macro_splat.capture.sfm.colmap import load_pycolmap
+from macro_splat.capture.sfm.inputs import focal_length_px
+from macro_splat.capture.sfm.solve import Reconstruction, reconstruct
+from macro_splat.capture.sfm.world import move_cameras, upright_world
+from macro_splat.capture.stacks.grouping import Stack
 from macro_splat.errors import MacroSplatError
 
 pytest.importorskip("pycolmap", reason="finding poses is an extra: pip install 'macro-splat[process]'")

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from macro_splat.capture.sharpness import CELL, judge_focus, sharpness_map, sharpness_score
+from macro_splat.capture.photographs.sharpness import CELL, judge_focus, sharpness_map, sharpness_score
 
 ASSETS = Path(__file__).parents[2] / "assets"
 

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 from macro_splat.capture import Intrinsics, SparsePoints
-from macro_splat.capture.photographs import find_photographs
-from macro_splat.capture.poses import PosedPhotograph, Poses
-from macro_splat.capture.rig import read_rig
-from macro_splat.capture.slices import align_slices, tell_slices_apart
-from macro_splat.capture.stack_alignment import SliceAlignment
-from macro_splat.capture.stacks import Motion, Stack, group_stacks
-from macro_splat.capture.stage_cache import StageCache
+from macro_splat.capture.photographs.load import find_photographs
+from macro_splat.capture.process.poses import PosedPhotograph, Poses
+from macro_splat.capture.process.slices import align_slices, tell_slices_apart
+from macro_splat.capture.process.stage_cache import StageCache
+from macro_splat.capture.rig.poses import read_rig
+from macro_splat.capture.stacks.alignment import SliceAlignment
+from macro_splat.capture.stacks.grouping import Motion, Stack, group_stacks
 
 LENS = Intrinsics(500.0, 500.0, 50.0, 40.0, 96, 80)
 DISTANCE = 30.0

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from macro_splat.capture.format import Intrinsics
-from macro_splat.capture.stack_alignment import SURE, SliceAlignment, align_stack, slice_intrinsics
+from macro_splat.capture.stacks.alignment import SURE, SliceAlignment, align_stack, slice_intrinsics
 
 HEIGHT, WIDTH = 180, 240
 

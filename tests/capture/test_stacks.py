@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macro_splat.capture.exif import Exif
-from macro_splat.capture.photographs import Photograph
-from macro_splat.capture.stacks import Grouping, Stack, choose_grouping, group_stacks
+from macro_splat.capture.photographs.exif import Exif
+from macro_splat.capture.photographs.load import Photograph
+from macro_splat.capture.stacks.grouping import Grouping, Stack, choose_grouping, group_stacks
 from macro_splat.errors import MacroSplatError
 
 GROUPINGS: tuple[Grouping, ...] = ("auto", "folder", "name", "time", "focus", "none")

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from macro_splat.capture import Intrinsics, Optics, SparsePoints, read_capture
-from macro_splat.capture.mask_stage import PreparedMask
-from macro_splat.capture.photographs import find_photographs
-from macro_splat.capture.poses import PosedPhotograph, Poses
-from macro_splat.capture.stacks import group_stacks
-from macro_splat.capture.stage_cache import StageCache
-from macro_splat.capture.write import CaptureWriter, reduced
-from macro_splat.capture.write_image import write_mask
+from macro_splat.capture.photographs.load import find_photographs
+from macro_splat.capture.process.mask_stage import PreparedMask
+from macro_splat.capture.process.poses import PosedPhotograph, Poses
+from macro_splat.capture.process.stage_cache import StageCache
+from macro_splat.capture.process.write import CaptureWriter, reduced
+from macro_splat.capture.process.write_image import write_mask
+from macro_splat.capture.stacks.grouping import group_stacks
 from tests.captures import sample_ball, write_capture
 
 LENS = Intrinsics(520.0, 521.0, 23.5, 18.2, 48, 36, (0.01, -0.02, 0.0, 0.0, 0.001, 0.002))

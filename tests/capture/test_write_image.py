@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from macro_splat.capture.exif import read_exif
-from macro_splat.capture.photographs import Photograph, open_photograph
-from macro_splat.capture.write_image import can_stay, image_name, write_image, write_mask
+from macro_splat.capture.photographs.exif import read_exif
+from macro_splat.capture.photographs.load import Photograph, open_photograph
+from macro_splat.capture.process.write_image import can_stay, image_name, write_image, write_mask
 from tests.capture.photographs import exif_block
 
 TAGS = {

@@ -1,7 +1,7 @@
 """What sets the slices of a focus stack apart, which share one pose after structure from motion.
 
 By the ring of a lens the camera stays and the image scale changes with the focus; on a rail the camera slides. Both are
-measured in the photographs (`stack_alignment`), but for a rail whose steps are known.
+measured in the photographs (`stacks/alignment.py`), but for a rail whose steps are known.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from macro_splat.capture.parallel import Progress, for_each, threads_for
-from macro_splat.capture.photographs import load_photograph, reduced_size
-from macro_splat.capture.poses import Poses
-from macro_splat.capture.rig import Rig, slide
-from macro_splat.capture.stack_alignment import SliceAlignment, align_stack, slice_intrinsics
-from macro_splat.capture.stacks import Stack
-from macro_splat.capture.stage_cache import StageCache, fingerprint, key_of
+from macro_splat.capture.photographs.load import load_photograph, reduced_size
+from macro_splat.capture.process.parallel import Progress, for_each, threads_for
+from macro_splat.capture.process.poses import Poses
+from macro_splat.capture.process.stage_cache import StageCache, fingerprint, key_of
+from macro_splat.capture.rig.poses import Rig, slide
+from macro_splat.capture.stacks.alignment import SliceAlignment, align_stack, slice_intrinsics
+from macro_splat.capture.stacks.grouping import Stack
 
 VERSION = 1
 """Counts changes of what is kept, so that results of older versions are made anew."""

@@ -9,7 +9,7 @@ from math import lgamma
 import numpy as np
 from numpy.typing import NDArray
 
-from macro_splat.capture.features import Features
+from macro_splat.capture.sfm.features import Features
 
 EXHAUSTIVE_BELOW = 300
 """Up to so many photographs each is compared with each."""

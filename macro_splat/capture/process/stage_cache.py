@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from macro_splat.atomic import atomic_write
-from macro_splat.capture.photographs import Photograph
+from macro_splat.capture.photographs.load import Photograph
 
 
 class StageCache:

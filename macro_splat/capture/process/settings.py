@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from macro_splat.capture.marker_spec import parse_target
-from macro_splat.capture.stacks import Grouping, Motion
+from macro_splat.capture.scale.marker_spec import parse_target
+from macro_splat.capture.stacks.grouping import Grouping, Motion
 from macro_splat.errors import MacroSplatError
 
 PoseSource = Literal["auto", "rig", "sfm", "none"]
@@ -46,7 +46,7 @@ class ProcessSettings:
     scale_factor: float | None = None
     """mm per unit of the poses. Structure from motion puts the median camera 1 unit away from the object."""
     markers: str | None = None
-    """Target of known size in the photographs, in one of `marker_spec.FORMS`; a rig's scale bar if absent."""
+    """Target of known size in the photographs, in one of `scale.marker_spec.FORMS`; a rig's scale bar if absent."""
     leave_out_blurred: bool = False
     """Leave out photographs that are blurred by motion or wholly out of focus."""
     sharpest_only: bool = False

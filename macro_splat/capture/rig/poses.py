@@ -1,4 +1,4 @@
-"""From a rig's description to pose, intrinsics and optics of every photograph. `rig_format` says what a rig.yaml is."""
+"""From a rig's description to pose, intrinsics and optics of every photograph. `format.py` says what a rig.yaml is."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macro_splat.capture.format import Intrinsics, Optics
-from macro_splat.capture.photographs import Photograph
-from macro_splat.capture.rig_format import Orbit, Rig, RigNames, RigPose, as_number, read_rig, suggestion
-from macro_splat.capture.stacks import Stack
+from macro_splat.capture.photographs.load import Photograph
+from macro_splat.capture.rig.format import Orbit, Rig, RigNames, RigPose, as_number, read_rig, suggestion
+from macro_splat.capture.stacks.grouping import Stack
 from macro_splat.errors import MacroSplatError
 
 __all__ = ["Rig", "RigFrame", "look_at_pose", "read_rig", "rig_frames", "slide"]

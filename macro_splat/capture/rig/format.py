@@ -59,7 +59,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from macro_splat.capture.stacks import Motion
+from macro_splat.capture.stacks.grouping import Motion
 from macro_splat.errors import MacroSplatError
 
 SCANT_PATTERN = r"_x_(?P<tilt>-?\d+)_y_(?P<angle>-?\d+)"

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from macro_splat.capture.colmap import load_pycolmap
+from macro_splat.capture.sfm.colmap import load_pycolmap
 
 SHARP_FRACTION = 0.15
 """A feature is kept where the sharpness is at least this part of the photograph's sharp regions' ..."""

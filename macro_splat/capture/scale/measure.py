@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macro_splat.capture.format import Intrinsics
-from macro_splat.capture.markers import Mark, Sighting, Target, TargetFinder
-from macro_splat.capture.photographs import Photograph, load_photograph
-from macro_splat.capture.sfm_database import Progress
+from macro_splat.capture.photographs.load import Photograph, load_photograph
+from macro_splat.capture.scale.markers import Mark, Sighting, Target, TargetFinder
+from macro_splat.capture.sfm.database import Progress
 from macro_splat.errors import MacroSplatError
 
 MIN_VIEWS = 3

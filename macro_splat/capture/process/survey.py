@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from macro_splat.atomic import atomic_write
-from macro_splat.capture.parallel import Progress, for_each, threads_for
-from macro_splat.capture.photographs import Photograph, load_photograph
-from macro_splat.capture.sharpness import Verdict, judge_focus, sharpness_map, sharpness_score
-from macro_splat.capture.stage_cache import StageCache, fingerprint, key_of
+from macro_splat.capture.photographs.load import Photograph, load_photograph
+from macro_splat.capture.photographs.sharpness import Verdict, judge_focus, sharpness_map, sharpness_score
+from macro_splat.capture.process.parallel import Progress, for_each, threads_for
+from macro_splat.capture.process.stage_cache import StageCache, fingerprint, key_of
 
 VERSION = 1
 """Counts changes of what is kept, so that results of older versions are made anew."""

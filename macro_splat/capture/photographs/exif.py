@@ -22,7 +22,7 @@ from typing import Any
 from PIL import Image, TiffImagePlugin
 
 from macro_splat.capture.files import broken_picture
-from macro_splat.capture.raw import is_raw, open_raw
+from macro_splat.capture.photographs.raw import is_raw, open_raw
 
 FULL_FRAME_DIAGONAL_MM = math.hypot(36.0, 24.0)
 MAKE, MODEL, ORIENTATION, CHANGED = 0x010F, 0x0110, 0x0112, 0x0132

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macro_splat.capture.format import Intrinsics, Optics, SparsePoints
-from macro_splat.capture.rig import Rig, rig_frames
-from macro_splat.capture.sfm import Reconstruction
-from macro_splat.capture.stacks import Stack
+from macro_splat.capture.rig.poses import Rig, rig_frames
+from macro_splat.capture.sfm.solve import Reconstruction
+from macro_splat.capture.stacks.grouping import Stack
 
 Source = Literal["rig", "sfm"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from macro_splat.capture.photographs import Photograph
+from macro_splat.capture.photographs.load import Photograph
 from macro_splat.errors import MacroSplatError
 
 Mask = Path | NDArray[np.bool_]

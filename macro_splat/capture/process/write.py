@@ -21,13 +21,13 @@ from plyfile import PlyData, PlyElement
 
 from macro_splat.atomic import atomic_write
 from macro_splat.capture.format import Intrinsics, Optics, SparsePoints
-from macro_splat.capture.mask_stage import PreparedMask
-from macro_splat.capture.parallel import Progress, for_each, threads_for
-from macro_splat.capture.photographs import Photograph, reduced_size
-from macro_splat.capture.poses import Poses
-from macro_splat.capture.stacks import Stack
-from macro_splat.capture.stage_cache import StageCache, file_fingerprint, fingerprint, key_of
-from macro_splat.capture.write_image import image_name, write_image, write_mask
+from macro_splat.capture.photographs.load import Photograph, reduced_size
+from macro_splat.capture.process.mask_stage import PreparedMask
+from macro_splat.capture.process.parallel import Progress, for_each, threads_for
+from macro_splat.capture.process.poses import Poses
+from macro_splat.capture.process.stage_cache import StageCache, file_fingerprint, fingerprint, key_of
+from macro_splat.capture.process.write_image import image_name, write_image, write_mask
+from macro_splat.capture.stacks.grouping import Stack
 
 VERSION = 1
 """Counts changes of how images are written, so that those of older versions are written anew."""

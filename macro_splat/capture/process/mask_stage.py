@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from macro_splat.capture.masks import find_mask, load_mask, make_mask
-from macro_splat.capture.parallel import Progress, for_each, threads_for
-from macro_splat.capture.photographs import Photograph, load_photograph, reduced_size
-from macro_splat.capture.process_settings import ProcessSettings
-from macro_splat.capture.stage_cache import StageCache, file_fingerprint, fingerprint, key_of
-from macro_splat.capture.survey import Look
-from macro_splat.capture.write_image import write_mask
+from macro_splat.capture.photographs.load import Photograph, load_photograph, reduced_size
+from macro_splat.capture.photographs.masks import find_mask, load_mask, make_mask
+from macro_splat.capture.process.parallel import Progress, for_each, threads_for
+from macro_splat.capture.process.settings import ProcessSettings
+from macro_splat.capture.process.stage_cache import StageCache, file_fingerprint, fingerprint, key_of
+from macro_splat.capture.process.survey import Look
+from macro_splat.capture.process.write_image import write_mask
 
 VERSION = 1
 """Counts changes of what is kept, so that results of older versions are made anew."""

@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from statistics import median
 from typing import Any, Literal, get_args
 
-from macro_splat.capture.photographs import Photograph, natural_order
+from macro_splat.capture.photographs.load import Photograph, natural_order
 from macro_splat.errors import MacroSplatError
 
 Motion = Literal["ring", "rail"]

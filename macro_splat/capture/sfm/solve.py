@@ -19,15 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macro_splat.atomic import atomic_write
-from macro_splat.capture.colmap import load_pycolmap
-from macro_splat.capture.features import FeatureOptions, Features, detect, detect_aslant
 from macro_splat.capture.format import Intrinsics, SparsePoints
-from macro_splat.capture.matching import candidate_pairs, partners
-from macro_splat.capture.photographs import Photograph, load_photograph, reduced_size
-from macro_splat.capture.sfm_database import CameraKind, FeatureDatabase, Progress
-from macro_splat.capture.sfm_inputs import FOCAL_RANGE, Mask, digest, focal_length_px, load_mask
-from macro_splat.capture.stacks import Stack
-from macro_splat.capture.world import move_cameras, upright_world
+from macro_splat.capture.photographs.load import Photograph, load_photograph, reduced_size
+from macro_splat.capture.sfm.colmap import load_pycolmap
+from macro_splat.capture.sfm.database import CameraKind, FeatureDatabase, Progress
+from macro_splat.capture.sfm.features import FeatureOptions, Features, detect, detect_aslant
+from macro_splat.capture.sfm.inputs import FOCAL_RANGE, Mask, digest, focal_length_px, load_mask
+from macro_splat.capture.sfm.matching import candidate_pairs, partners
+from macro_splat.capture.sfm.world import move_cameras, upright_world
+from macro_splat.capture.stacks.grouping import Stack
 from macro_splat.errors import MacroSplatError
 
 Distortion = Literal["none", "radial", "opencv"]

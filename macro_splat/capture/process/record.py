@@ -10,12 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from macro_splat.capture.mask_stage import PreparedMask
-from macro_splat.capture.photographs import Photograph
-from macro_splat.capture.poses import Poses
-from macro_splat.capture.process_settings import ProcessSettings
-from macro_splat.capture.stacks import Stack
-from macro_splat.capture.survey import Look
+from macro_splat.capture.photographs.load import Photograph
+from macro_splat.capture.process.mask_stage import PreparedMask
+from macro_splat.capture.process.poses import Poses
+from macro_splat.capture.process.settings import ProcessSettings
+from macro_splat.capture.process.survey import Look
+from macro_splat.capture.stacks.grouping import Stack
 
 VERSION = 1
 

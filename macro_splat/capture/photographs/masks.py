@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from macro_splat.capture.files import broken_picture
-from macro_splat.capture.photographs import MASK_ENDINGS, MASK_FOLDERS, TURN, Photograph, open_unmapped
-from macro_splat.capture.raw import is_raw
+from macro_splat.capture.photographs.load import MASK_ENDINGS, MASK_FOLDERS, TURN, Photograph, open_unmapped
+from macro_splat.capture.photographs.raw import is_raw
 from macro_splat.errors import MacroSplatError
 
 MASK_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")

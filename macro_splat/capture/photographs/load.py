@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from macro_splat.capture.exif import Exif, read_exif, stored_size
 from macro_splat.capture.files import broken_picture
-from macro_splat.capture.raw import RAW_SUFFIXES, is_raw, open_raw
+from macro_splat.capture.photographs.exif import Exif, read_exif, stored_size
+from macro_splat.capture.photographs.raw import RAW_SUFFIXES, is_raw, open_raw
 from macro_splat.errors import MacroSplatError
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})

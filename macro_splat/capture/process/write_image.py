@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, TiffImagePlugin
 
 from macro_splat.atomic import atomic_write
-from macro_splat.capture.exif import (
+from macro_splat.capture.photographs.exif import (
     EXIF_DIRECTORY,
     EXPOSURE_TIME,
     F_NUMBER,
@@ -35,8 +35,8 @@ from macro_splat.capture.exif import (
     SUBSECONDS,
     TAKEN,
 )
-from macro_splat.capture.photographs import Photograph, load_photograph, reduced_size
-from macro_splat.capture.raw import is_raw
+from macro_splat.capture.photographs.load import Photograph, load_photograph, reduced_size
+from macro_splat.capture.photographs.raw import is_raw
 
 JPEG_QUALITY = 97
 PNG_COMPRESSION = 2

@@ -17,23 +17,23 @@ from pathlib import Path
 from typing import Any
 
 from macro_splat.atomic import atomic_write
-from macro_splat.capture.findings import find_problems
 from macro_splat.capture.format import Capture
-from macro_splat.capture.marker_spec import parse_target
-from macro_splat.capture.markers import MarkerPair
-from macro_splat.capture.mask_stage import PreparedMask, ground_of, prepare_masks
-from macro_splat.capture.parallel import Progress
-from macro_splat.capture.photographs import find_photographs
-from macro_splat.capture.poses import Poses, poses_from_reconstruction, poses_from_rig
-from macro_splat.capture.process_record import make_record, peak_memory_mb
-from macro_splat.capture.process_settings import WORK, ProcessSettings, check_folders
+from macro_splat.capture.photographs.load import find_photographs
+from macro_splat.capture.process.findings import find_problems
+from macro_splat.capture.process.mask_stage import PreparedMask, ground_of, prepare_masks
+from macro_splat.capture.process.parallel import Progress
+from macro_splat.capture.process.poses import Poses, poses_from_reconstruction, poses_from_rig
+from macro_splat.capture.process.record import make_record, peak_memory_mb
+from macro_splat.capture.process.settings import WORK, ProcessSettings, check_folders
+from macro_splat.capture.process.slices import align_slices, tell_slices_apart
+from macro_splat.capture.process.stage_cache import StageCache
+from macro_splat.capture.process.survey import SharpnessMaps, survey
+from macro_splat.capture.process.write import CaptureWriter
 from macro_splat.capture.read import read_capture
-from macro_splat.capture.rig import Rig, read_rig
-from macro_splat.capture.slices import align_slices, tell_slices_apart
-from macro_splat.capture.stacks import Stack, group_stacks
-from macro_splat.capture.stage_cache import StageCache
-from macro_splat.capture.survey import SharpnessMaps, survey
-from macro_splat.capture.write import CaptureWriter
+from macro_splat.capture.rig.poses import Rig, read_rig
+from macro_splat.capture.scale.marker_spec import parse_target
+from macro_splat.capture.scale.markers import MarkerPair
+from macro_splat.capture.stacks.grouping import Stack, group_stacks
 from macro_splat.errors import MacroSplatError
 
 
@@ -159,7 +159,7 @@ class _Run:
 
     def _reconstruct(self) -> Poses:
         """Structure from motion over the photographs that are not left out."""
-        from macro_splat.capture.sfm import reconstruct
+        from macro_splat.capture.sfm.solve import reconstruct
 
         stacks = self._wanted_stacks()
         names = [photograph.name for stack in stacks for photograph in stack.photographs]
@@ -186,7 +186,7 @@ class _Run:
         if factor is not None:
             self.scale = {"source": "factor", "mm_per_unit": factor, "deviation": None}
         elif target is not None:
-            from macro_splat.capture.scale import scale_from_markers
+            from macro_splat.capture.scale.measure import scale_from_markers
 
             try:
                 scale = scale_from_markers(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from macro_splat.capture.markers import CharucoBoard, LooseMarkers, MarkerGrid, MarkerPair, Target
+from macro_splat.capture.scale.markers import CharucoBoard, LooseMarkers, MarkerGrid, MarkerPair, Target
 from macro_splat.errors import MacroSplatError
 
 FORMS = (

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from macro_splat.atomic import atomic_write
-from macro_splat.capture.colmap import load_pycolmap
-from macro_splat.capture.features import Features
-from macro_splat.capture.matching import false_alarms, match, merge_places, one_to_one
+from macro_splat.capture.sfm.colmap import load_pycolmap
+from macro_splat.capture.sfm.features import Features
+from macro_splat.capture.sfm.matching import false_alarms, match, merge_places, one_to_one
 from macro_splat.errors import MacroSplatError
 
 FALSE_ALARMS = 1e-3

@@ -1,0 +1,1 @@
+"""Photographs as files: finding and loading them, their EXIF tags, raw files, masks and sharpness."""

@@ -1,0 +1,1 @@
+"""`macro-splat process`, stage by stage: `pipeline.py` has the order, `settings.py` the options."""

@@ -1,0 +1,1 @@
+"""`rig.yaml`: a turntable or dome, and the poses that follow from it."""

@@ -1,0 +1,1 @@
+"""Millimetres: from printed markers, boards, targets of known distance, or a factor."""

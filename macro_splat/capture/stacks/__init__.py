@@ -1,0 +1,1 @@
+"""Focus stacks: which photographs belong together, and how their slices lie to one another."""
