@@ -177,6 +177,19 @@ def test_no_mask_without_plain_ground() -> None:
     assert make_mask(grey) is None
 
 
+def test_no_mask_where_the_ground_is_an_object_out_of_focus() -> None:
+    # A dark board that fills the frame: its border is nearly one colour, but not as even as a ground.
+    rng = np.random.default_rng(0)
+    patches = cv2.GaussianBlur(rng.normal(0, 1, (120, 160)), (0, 0), 4)
+    board = 0.15 + 0.025 * patches / patches.std()
+    board[40:80, 50:110] = 0.8
+    picture = np.clip(255 * board + rng.normal(0, 1.5, board.shape), 0, 255).astype(np.uint8)
+    assert make_mask(np.repeat(picture[..., None], 3, axis=2)) is None
+    even = np.where(board == 0.8, 0.8, 0.15)
+    even = np.clip(255 * even + rng.normal(0, 1.5, board.shape), 0, 255).astype(np.uint8)
+    assert make_mask(np.repeat(even[..., None], 3, axis=2)) is not None
+
+
 def test_no_mask_without_an_object() -> None:
     noise = np.random.default_rng(0).normal(0, 2, (120, 160, 3))
     assert make_mask(np.clip(240 + noise, 0, 255).astype(np.uint8)) is None

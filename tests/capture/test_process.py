@@ -233,6 +233,20 @@ def test_structure_from_motion_gets_stacks_scores_and_maps(
     assert record["scale"] is None
 
 
+def test_a_ground_that_few_photographs_show_is_none(card: Path, tmp_path: Path, found_poses: dict[str, Any]) -> None:
+    names = sorted(path.name for path in card.iterdir() if path.suffix == ".png")
+    rng = np.random.default_rng(0)
+    for name in names[::3]:
+        clutter = rng.integers(0, 255, (72, 96, 3), dtype=np.uint8)
+        Image.fromarray(clutter).save(card / name)
+    record = process(card, tmp_path / "out", by_name())
+    assert found_poses["masks"] == {}
+    assert {p["mask"] for p in record["photographs"]} == {None}
+    # Whoever asks for masks gets those that can be made.
+    record = process(card, tmp_path / "out", by_name(masks="make"))
+    assert [p["mask"] for p in record["photographs"]].count("made") == len(names) - len(names[::3])
+
+
 def test_a_factor_gives_millimetres(card: Path, truth: Capture, tmp_path: Path, found_poses: dict[str, Any]) -> None:
     record = process(card, tmp_path / "out", by_name(scale_factor=2.0))
     made = read_capture(tmp_path / "out")

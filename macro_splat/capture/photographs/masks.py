@@ -31,6 +31,8 @@ LIGHT, DARK = 0.55, 0.25
 """Ground brighter or darker than this is light or dark; what lies between is not told from an object's own greys."""
 SCATTER = 5.0
 """The ground ends where the picture differs from it by so many times its own scatter."""
+MOST_SCATTER = 0.008
+"""A ground that scatters more, of 1, is none: noise is averaged to a thousandth, what is out of focus is patchy."""
 NEIGHBOURHOOD = 5
 """Pixels along the square that is averaged to tell an object's faint outskirts from noise."""
 MARGIN_PX = 3
@@ -163,6 +165,8 @@ def make_mask(picture: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     border = border[border <= TOLERANCE]
     usual = np.median(border)
     scatter = 1.4826 * np.median(np.abs(border - usual))
+    if scatter > MOST_SCATTER:
+        return None
     plain = difference <= usual + SCATTER * scatter + 0.5 / 255
 
     # Components of the plain pixels that touch the border, which a frame around the picture joins into one.

@@ -19,8 +19,10 @@ from macro_splat.capture.process.stage_cache import StageCache, file_fingerprint
 from macro_splat.capture.process.survey import Look
 from macro_splat.capture.process.write_image import write_mask
 
-VERSION = 1
+VERSION = 2
 """Counts changes of what is kept, so that results of older versions are made anew."""
+MADE_FOR = 0.8
+"""Part of the photographs whose ground must be plain: otherwise what looks so is some blurred part of the object."""
 MAKING_EDGE = 1600
 """Masks are made from pictures reduced to this: a plain ground looks the same, in a fraction of the time."""
 BYTES_PER_PIXEL = 10
@@ -100,7 +102,12 @@ def prepare_masks(
 
     threads = threads_for(photographs, BYTES_PER_PIXEL, settings.threads)
     masks = for_each(photographs, prepare, threads=threads, what="Masks", progress=progress)
-    return {p.name: mask for p, mask in zip(photographs, masks, strict=True) if mask is not None}
+    prepared = {p.name: mask for p, mask in zip(photographs, masks, strict=True) if mask is not None}
+    unmade = len(photographs) - len(prepared)
+    made = sum(mask.origin == "made" for mask in prepared.values())
+    if settings.masks == "auto" and made < MADE_FOR * (made + unmade):
+        return {name: mask for name, mask in prepared.items() if mask.origin != "made"}
+    return prepared
 
 
 def ground_of(masks: Mapping[str, PreparedMask], looks: Mapping[str, Look]) -> tuple[int, int, int]:
