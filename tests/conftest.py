@@ -1,14 +1,20 @@
-"""What tests of several folders share: one browser, for playwright starts only once in a process."""
+"""What tests of several folders share: one browser, for playwright starts only once in a process, and one training."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.viewer_page import find_chromium, start_chromium
+
+POD = Path(__file__).resolve().parents[1] / "assets" / "pod_mini"
+TRAINED_ITERATIONS = 150
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +29,15 @@ def browser() -> Iterator[Browser]:
         chromium = start_chromium(playwright, executable)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short training on `assets/pod_mini`, which holds its config.yml. Not to be changed: copy it."""
+    output = tmp_path_factory.mktemp("trained")
+    train = [str(Path(sys.executable).parent / "ns-train"), "macro-splat", "--data", str(POD)]
+    train += ["--output-dir", str(output), "--vis", "tensorboard", "--max-num-iterations", str(TRAINED_ITERATIONS)]
+    done = subprocess.run(train, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    (config,) = output.rglob("config.yml")
+    return config.parent
