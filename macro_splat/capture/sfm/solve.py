@@ -33,6 +33,23 @@ from macro_splat.errors import MacroSplatError
 Distortion = Literal["none", "radial", "opencv"]
 CAMERA_MODELS: dict[str, str] = {"none": "SIMPLE_PINHOLE", "radial": "SIMPLE_RADIAL", "opencv": "OPENCV"}
 
+
+@dataclass(frozen=True)
+class Demands:
+    """What a reconstruction has to begin and to go on with; the numbers of COLMAP's mapper."""
+
+    first_inliers: int
+    first_angle: float
+    """Degrees between the rays of the first two photographs."""
+    pose_inliers: int
+    """Points that must agree on the pose of a photograph; chance alone brings about as many as `false_alarms` says."""
+    pose_share: float
+    """Of all matches with points."""
+
+
+STRICT, LOOSE = Demands(100, 16.0, 30, 0.25), Demands(40, 6.0, 20, 0.12)
+LEAST = Demands(40, 6.0, 12, 0.05)
+"""Twelve of 150 within 6 pixels, of a small picture, are still 1e-5 likely by chance; large ones leave less to it."""
 ENOUGH = 0.95
 """Part of the stacks that have to register before we stop trying."""
 FOCAL_STARTS = (1.2, 3.5)
@@ -194,8 +211,8 @@ class _Run:
         pairs = [(shots[i].key, shots[j].key) for i, j in candidate_pairs(len(shots))]
         database.match(pairs, self.progress)
         best = None
-        for loose in (False, True):
-            best = self._map(database, shots, loose, best)
+        for demands in (STRICT, LOOSE):
+            best = self._map(database, shots, demands, best)
         missing = self._missing(shots, best)
         if not self._enough(missing):
             every = sorted(shots + [s for s in spares if s.stack in missing], key=lambda s: s.stack)
@@ -210,7 +227,8 @@ class _Run:
             wide = database.copy_without(pairs, path)
             by_key = {shot.key: shot for shot in every}
             wide.match_aslant(pairs, lambda key: self._aslant(by_key[key]), self.progress)
-            best = self._map(wide, every, True, best)
+            for demands in (LOOSE, LEAST):
+                best = self._map(wide, every, demands, best)
         if best is None or not _placed(best):
             raise self._failure()
         self._colour(best, {shot.key: shot for shot in shots + spares})
@@ -264,7 +282,7 @@ class _Run:
     def _enough(self, missing: set[int]) -> bool:
         return len(missing) <= (1 - ENOUGH) * len(self.stacks)
 
-    def _map(self, database: FeatureDatabase, shots: list[_Shot], loose: bool, best: Any) -> Any:
+    def _map(self, database: FeatureDatabase, shots: list[_Shot], demands: Demands, best: Any) -> Any:
         """The best model from these matches and of those before; several starts of focal lengths that are unknown."""
         starts = FOCAL_STARTS if any(shot.kind.focal_px is None for shot in shots) else (0.0,)
         for start in starts:
@@ -273,7 +291,7 @@ class _Run:
                 break
             if start:
                 database.set_focal_lengths(start)
-            model = self._map_once(database, shots, loose)
+            model = self._map_once(database, shots, demands)
             if model is not None and (best is None or self._rank(shots, model) > self._rank(shots, best)):
                 best = model
         return best
@@ -286,7 +304,7 @@ class _Run:
     def _rank(self, shots: list[_Shot], model: Any) -> tuple[int, int]:
         return -len(self._missing(shots, model)), model.compute_num_observations()
 
-    def _map_once(self, database: FeatureDatabase, shots: list[_Shot], loose: bool) -> Any:
+    def _map_once(self, database: FeatureDatabase, shots: list[_Shot], demands: Demands) -> Any:
         options = self.pycolmap.IncrementalPipelineOptions(
             num_threads=self.threads,
             random_seed=self.seed,
@@ -298,11 +316,10 @@ class _Run:
         options.min_focal_length_ratio, options.max_focal_length_ratio = FOCAL_RANGE
         options.mapper.random_seed = options.triangulation.random_seed = self.seed
         options.mapper.abs_pose_max_error = 3 * database.error_px
-        if loose:
-            options.mapper.init_min_num_inliers = 40
-            options.mapper.init_min_tri_angle = 6.0
-            options.mapper.abs_pose_min_num_inliers = 20
-            options.mapper.abs_pose_min_inlier_ratio = 0.12
+        options.mapper.init_min_num_inliers = demands.first_inliers
+        options.mapper.init_min_tri_angle = demands.first_angle
+        options.mapper.abs_pose_min_num_inliers = demands.pose_inliers
+        options.mapper.abs_pose_min_inlier_ratio = demands.pose_share
         placed = 0
 
         def next_image() -> None:
