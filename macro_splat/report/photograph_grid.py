@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from macro_splat.report.stack_previews import stack_previews
 from macro_splat.report.thumbnails import Thumbnail, embed_thumbnails
 
 OPEN_STACKS = 12
@@ -17,7 +18,7 @@ def photograph_sections(folder: Path, process: Mapping[str, Any]) -> str:
     """HTML.
 
     Args:
-        folder: holds `thumbnails/` and `sharpness/`. process: process.json.
+        folder: holds `thumbnails/`, `sharpness/` and `previews/`. process: process.json.
     """
     photographs = {photograph["name"]: photograph for photograph in process["photographs"]}
     stacks = [stack for stack in process["stacks"] if len(stack["photographs"]) > 1]
@@ -25,6 +26,7 @@ def photograph_sections(folder: Path, process: Mapping[str, Any]) -> str:
     single = [name for name in photographs if name not in stacked]
     groups = [list(stack["photographs"]) for stack in stacks] + ([single] if single else [])
     thumbnails = embed_thumbnails(folder, groups)
+    previews = stack_previews(folder, stacks)
     some_used = any(photograph["used"] for photograph in photographs.values())
     parts = [_left_out(process["photographs"]), _controls(), '<div id="photographs">']
     for i, stack in enumerate(stacks):
@@ -33,7 +35,13 @@ def photograph_sections(folder: Path, process: Mapping[str, Any]) -> str:
         members = [photographs[name] for name in stack["photographs"]]
         parts.append(
             _section(
-                heading, members, thumbnails, i == 0 or len(groups) <= OPEN_STACKS, stack=True, mark_unused=some_used
+                heading,
+                members,
+                thumbnails,
+                i == 0 or len(groups) <= OPEN_STACKS,
+                stack=True,
+                mark_unused=some_used,
+                preview=previews.get(stack["id"], ""),
             )
         )
     if single:
@@ -79,6 +87,7 @@ def _section(
     *,
     stack: bool,
     mark_unused: bool,
+    preview: str = "",
 ) -> str:
     best = max(photograph["sharpness"] for photograph in photographs)
     figures = [
@@ -86,7 +95,7 @@ def _section(
         for photograph in photographs
     ]
     return (
-        f"<details class=stack{' open' if unfolded else ''}><summary>{heading}</summary>"
+        f"<details class=stack{' open' if unfolded else ''}><summary>{heading}</summary>{preview}"
         f'<div class="grid">{"".join(figures)}</div></details>'
     )
 

@@ -19,6 +19,9 @@ summary small, li small { font-weight: normal; color: #666; overflow-wrap: anywh
 .picture { position: relative; line-height: 0; } .picture img { width: 100%; height: auto; display: block; }
 .picture .sharpness { position: absolute; inset: 0; height: 100%; display: none; }
 body:has(#overlay:checked) .sharpness { display: block; }
+.fused { display: flex; flex-wrap: wrap; gap: .8rem; margin: .4rem 0 .8rem; } .fused figure { max-width: 320px; }
+.fused img { width: 100%; height: auto; display: block; }
+.fused i { display: inline-block; width: 5rem; height: .7em; }
 .none { line-height: 1.4; background: #f3f3f3; color: #888; padding: 2.5rem .5rem; text-align: center; }
 figcaption { overflow-wrap: anywhere; padding-top: .2rem; } figcaption span { color: #888; }
 figcaption b { display: inline-block; font-weight: 500; font-size: .72rem;

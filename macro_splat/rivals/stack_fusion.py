@@ -1,63 +1,27 @@
 """The photographer's way with focus stacks: every stack becomes one all-in-focus picture before anything is trained.
 
-Each pixel is taken from the slice that is sharpest around it, by the local energy of its Laplacian (Nayar & Nakagawa,
-Shape from Focus, PAMI 1994). Choices are blended in a Laplacian pyramid (Burt & Adelson, 1983), so that no seams
-appear where neighbouring pixels come from different slices. Slices are not warped: they are taken at the one pose that
-the capture gives them, as far as it does.
+See `capture/stacks/fusion.py`. Slices are not warped: they are taken at the one pose that the capture gives them, as
+far as it does.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from macro_splat.capture import Frame, read_capture
+from macro_splat.capture.stacks.fusion import Picture, fuse_stack
 from macro_splat.errors import MacroSplatError
 
-Picture = NDArray[Any]
-"""[H, W] or [H, W, C] float32"""
-
-ENERGY_SIGMA_PX = 3.0
-"""Width of the Gaussian that gathers the energy around a pixel."""
-NOISE_SIGMA_PX = 1.0
-"""Width of the smoothing before the Laplacian, which would answer to sensor noise."""
-LEVELS = 3
 FORGOTTEN = ("sharp_file_path", "depth_file_path", "stack_id", "stack_index")
 """Keys of a slice that the fused picture has no need of."""
 UNKNOWN = ("focus_distance", "aperture_radius", "f_number", "stack_motion")
 """Keys that do not hold for the fused picture, whatever the top level says."""
-
-
-def fuse_stack(slices: list[Picture]) -> Picture:
-    """One all-in-focus picture of a stack.
-
-    Args:
-        slices: [H, W, C] each, values in 0..1, of one pose.
-
-    Returns:
-        [H, W, C] in 0..1.
-    """
-    if len(slices) == 1:
-        return slices[0]
-    sharpest = np.argmax([_sharpness(picture) for picture in slices], axis=0)
-    levels = min(LEVELS, int(np.log2(min(slices[0].shape[:2]))) - 1)
-    fused: list[Any] = [0.0] * (levels + 1)
-    for i, picture in enumerate(slices):
-        chosen = _gaussian_pyramid((sharpest == i).astype(np.float32), levels)
-        for level, (band, weight) in enumerate(zip(_laplacian_pyramid(picture, levels), chosen, strict=True)):
-            fused[level] = fused[level] + band * weight[..., None]
-    result = fused[-1]
-    for band in reversed(fused[:-1]):
-        result = band + _enlarged(result, band)
-    return np.clip(result, 0.0, 1.0)
 
 
 def fuse_capture(source: Path, target: Path) -> None:
@@ -149,26 +113,3 @@ def _load(path: Path) -> Picture:
     with Image.open(path) as picture:
         mode = "RGBA" if "A" in picture.getbands() else "RGB"
         return np.array(picture.convert(mode), dtype=np.float32) / 255.0
-
-
-def _sharpness(picture: Picture) -> Picture:
-    """[H, W] energy of the Laplacian around every pixel."""
-    grey = cv2.GaussianBlur(picture[..., :3].mean(axis=-1), (0, 0), NOISE_SIGMA_PX)
-    return cv2.GaussianBlur(cv2.Laplacian(grey, cv2.CV_32F) ** 2, (0, 0), ENERGY_SIGMA_PX)
-
-
-def _gaussian_pyramid(picture: Picture, levels: int) -> list[Picture]:
-    pyramid = [picture]
-    for _ in range(levels):
-        pyramid.append(cv2.pyrDown(pyramid[-1]))
-    return pyramid
-
-
-def _laplacian_pyramid(picture: Picture, levels: int) -> list[Picture]:
-    """Band-passes from fine to coarse, and what is left."""
-    smooth = _gaussian_pyramid(picture, levels)
-    return [fine - _enlarged(coarse, fine) for fine, coarse in itertools.pairwise(smooth)] + [smooth[-1]]
-
-
-def _enlarged(coarse: Picture, like: Picture) -> Picture:
-    return cv2.pyrUp(coarse, dstsize=(like.shape[1], like.shape[0]))

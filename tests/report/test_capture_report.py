@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from macro_splat.errors import MacroSplatError
 from macro_splat.report.capture_report import write_capture_report
@@ -55,6 +56,22 @@ def poseless(out: Path, photographs: list[dict[str, Any]]) -> Path:
     poses = {"source": None, "reprojection_error_px": None, "points": 0, "unregistered": []}
     (out / "process.json").write_text(json.dumps(process_of(photographs, poses=poses, scale=None)))
     return out
+
+
+def test_a_stack_is_shown_as_one_picture_with_its_map(tmp_path: Path) -> None:
+    out = write_output(tmp_path / "out", slices=3)
+    previews = out / ".process" / "previews"
+    previews.mkdir()
+    for name in ("000", "003"):
+        Image.fromarray(np.full((36, 48, 3), 90, np.uint8)).save(previews / f"{name}.jpg")
+        Image.fromarray(np.tile(np.repeat(np.arange(3, dtype=np.uint8), 16), (36, 1))).save(previews / f"{name}.png")
+    page = report_of(out)
+    assert page.count("div", "fused") == 2
+    shown = {a["alt"] for tag, a in page.found if tag == "img"}
+    assert {"000, all in focus", "003, sharpest photograph"} <= shown
+    (previews / "003.png").write_bytes(b"no picture")
+    with pytest.raises(MacroSplatError, match=r"003.png is broken"):
+        write_capture_report(out)
 
 
 def test_stacks_are_shown_in_order_with_everything_around(tmp_path: Path) -> None:

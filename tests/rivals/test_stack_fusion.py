@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from macro_splat.capture import read_capture
+from macro_splat.capture.stacks.fusion import fuse_stack
 from macro_splat.errors import MacroSplatError
-from macro_splat.rivals.stack_fusion import fuse_capture, fuse_stack
+from macro_splat.rivals.stack_fusion import fuse_capture
 from tests.captures import edit_transforms, write_capture
 
 

@@ -1,8 +1,8 @@
 """From a folder of photographs to a capture that trains: the stages of `macro-splat process`, in their order.
 
-find → stacks → sharpness → masks → poses → scale → slices → write → report. A stage that was finished before, with the
-same photographs and settings, is not done again; whatever is written is whole or not there, so that an interrupted run
-goes on where it stopped.
+find → stacks → sharpness → previews → masks → poses → scale → slices → write → report. A stage that was finished
+before, with the same photographs and settings, is not done again; whatever is written is whole or not there, so that an
+interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from macro_splat.capture.process.findings import find_problems
 from macro_splat.capture.process.mask_stage import PreparedMask, ground_of, prepare_masks
 from macro_splat.capture.process.parallel import Progress
 from macro_splat.capture.process.poses import Poses, poses_from_reconstruction, poses_from_rig
+from macro_splat.capture.process.previews import preview_stacks
 from macro_splat.capture.process.record import make_record, peak_memory_mb
 from macro_splat.capture.process.settings import WORK, ProcessSettings, check_folders
 from macro_splat.capture.process.slices import align_slices, tell_slices_apart
@@ -99,6 +100,8 @@ class _Run:
         with self._timed("sharpness"):
             self.looks = survey(photographs, self.work, self.cache, threads=settings.threads, progress=self.progress)
             self.left_out = self._unwanted()
+        with self._timed("previews"):
+            preview_stacks(self.stacks, self.work, self.cache, threads=settings.threads, progress=self.progress)
         failure, capture = None, None
         try:
             self._find_poses()
