@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -73,84 +73,125 @@ def pose_view(poses: Sequence[Pose], points: SparsePoints | None, scene_unit: st
     centre = object_centre(cameras, points)
     if centre is None:
         centre = cameras[:, :3, 3].mean(axis=0)
-    distances = np.linalg.norm(cameras[:, :3, 3] - centre, axis=1)
-    size = SYMBOL * (float(np.median(distances)) or 1.0)
-    pieces = [_outline(pose, size) for pose in poses]
-    owners = [i for i, piece in enumerate(pieces) for _ in piece]
+    size = symbol_size(cameras, centre)
+    return space_view(
+        outlines=[_outline(pose, size) for pose in poses],
+        places=cameras[:, :3, 3],
+        labels=[pose.label for pose in poses],
+        cloud=None if points is None else (points.xyz[near := nearby(points.xyz, cameras, centre)], points.rgb[near]),
+        colourings={
+            "order of the poses": list(range(1, len(poses) + 1)),
+            "sharpness of the sharpest photograph": [round(pose.sharpness, 4) for pose in poses],
+        },
+        unit=scene_unit,
+    )
+
+
+def space_view(
+    outlines: Sequence[NDArray[np.float64]],
+    places: NDArray[np.float64],
+    labels: Sequence[str],
+    cloud: tuple[NDArray[np.floating], NDArray[np.uint8]] | None,
+    colourings: Mapping[str, Sequence[float]],
+    unit: str | None,
+) -> str:
+    """HTML as `pose_view`, of anything.
+
+    Args:
+        outlines: [K, 3] each, the lines that are drawn for every one of V things; NaN is a break.
+        places: [V, 3] of their dots. labels: shown where the pointer rests on a dot.
+        cloud: points [N, 3] and their colours [N, 3].
+        colourings: by name the number of each thing that its colour stands for.
+        unit: of lengths.
+    """
+    owners = [i for i, outline in enumerate(outlines) for _ in outline]
     scale = [[i / (len(COLOURS) - 1), f"rgb{colour}"] for i, colour in enumerate(COLOURS)]
     traces: list[dict[str, Any]] = [
         {
             "type": "scatter3d",
             "mode": "lines",
-            **_coordinates(np.concatenate(pieces)),
+            **_coordinates(np.concatenate(outlines)),
             "line": {"width": 3, "colorscale": scale},
             "hoverinfo": "skip",
         },
         {
             "type": "scatter3d",
             "mode": "markers",
-            **_coordinates(cameras[:, :3, 3]),
-            "text": [escape(pose.label) for pose in poses],
+            **_coordinates(places),
+            "text": [escape(label) for label in labels],
             "hoverinfo": "text",
             "marker": {
                 "size": 3,
                 "colorscale": scale,
-                "showscale": len(poses) > 1,
+                "showscale": len(places) > 1,
                 "colorbar": {"thickness": 10, "len": 0.6, "x": 1.0, "xpad": 4, "title": {"side": "right"}},
             },
         },
     ]
-    if points is not None:
-        traces.append(_cloud(points, centre, NEARBY * float(distances.max())))
-    unit = f" ({scene_unit})" if scene_unit else ""
+    if cloud is not None:
+        traces.append(_cloud(*cloud))
+    in_unit = f" ({unit})" if unit else ""
     data = {
         "traces": traces,
         "owners": owners,
-        "colourings": [
-            {"title": "order of the poses", "values": list(range(1, len(poses) + 1))},
-            {"title": "sharpness", "values": [round(pose.sharpness, 4) for pose in poses]},
-        ],
+        "colourings": [{"title": escape(name), "values": list(values)} for name, values in colourings.items()],
         "layout": {
-            "scene": {"aspectmode": "data", **{f"{a}axis": {"title": {"text": a + unit}} for a in "xyz"}},
+            "scene": {"aspectmode": "data", **{f"{a}axis": {"title": {"text": a + in_unit}} for a in "xyz"}},
             "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
             "showlegend": False,
             "uirevision": "keep the view",
         },
     }
-    return (
-        '<p>Colours: <label><input type="radio" name="colouring" value="0" checked> order of the poses</label> '
-        '<label><input type="radio" name="colouring" value="1"> sharpness of the sharpest photograph</label></p>'
-        '<div id="pose-view"></div>' + embedded_json("pose-data", data)
+    choices = " ".join(
+        f'<label><input type="radio" name="colouring" value="{i}"{"" if i else " checked"}> {escape(name)}</label>'
+        for i, name in enumerate(colourings)
     )
+    return f'<p>Colours: {choices}</p><div id="pose-view"></div>' + embedded_json("pose-data", data)
+
+
+def symbol_size(cameras: NDArray[np.float64], centre: NDArray[np.float64]) -> float:
+    """Half the width of a camera's symbol. ``cameras``: [V, 3 or 4, 4]; ``centre``: [3] of the object."""
+    return SYMBOL * (float(np.median(np.linalg.norm(cameras[:, :3, 3] - centre, axis=1))) or 1.0)
+
+
+def nearby(points: NDArray[np.floating], cameras: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Which of the points [N, 3] are shown: those that the cameras stand around, and not too many."""
+    radius = NEARBY * float(np.linalg.norm(cameras[:, :3, 3] - centre, axis=1).max())
+    near = np.flatnonzero(np.linalg.norm(points - centre, axis=1) <= radius)
+    return near[:: max(1, -(-len(near) // MOST_POINTS))]
+
+
+def pyramid(
+    camera_to_world: NDArray[np.float64], width: int, height: int, fl_x: float, fl_y: float, size: float
+) -> NDArray[np.float64]:
+    """The symbol of a camera as one line [K, 3]. ``size``: half its width."""
+    half_height = size * height / width * fl_x / fl_y
+    depth = min(2 * size * fl_x / width, BLUNT * size)
+    base = [(x * size, y * half_height, -depth) for x, y in CORNERS]
+    corners = np.array([(0.0, 0.0, 0.0), *base])
+    return corners[list(WALK)] @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
 
 
 def _outline(pose: Pose, size: float) -> NDArray[np.float64]:
     """The pyramid [K, 3] with a line along the places of a stack's photographs; it ends with a break."""
     lens = pose.frames[0].intrinsics
-    half_width = size
-    half_height = size * lens.height / lens.width * lens.fl_x / lens.fl_y
-    depth = min(2 * size * lens.fl_x / lens.width, BLUNT * size)
-    base = [(x * half_width, y * half_height, -depth) for x, y in CORNERS]
-    corners = np.array([(0.0, 0.0, 0.0), *base])
-    pyramid = corners[list(WALK)] @ pose.camera_to_world[:3, :3].T + pose.camera_to_world[:3, 3]
+    symbol = pyramid(pose.camera_to_world, lens.width, lens.height, lens.fl_x, lens.fl_y, size)
     places = np.stack([frame.camera_to_world[:3, 3] for frame in pose.frames])
     gap = np.full((1, 3), np.nan)
-    return np.concatenate([pyramid, gap, places, gap])
+    return np.concatenate([symbol, gap, places, gap])
 
 
-def _cloud(points: SparsePoints, centre: NDArray[np.float64], radius: float) -> dict[str, Any]:
-    near = np.flatnonzero(np.linalg.norm(points.xyz - centre, axis=1) <= radius)
-    shown = near[:: max(1, -(-len(near) // MOST_POINTS))]
+def _cloud(points: NDArray[np.floating], colours: NDArray[np.uint8]) -> dict[str, Any]:
     return {
         "type": "scatter3d",
         "mode": "markers",
-        **_coordinates(points.xyz[shown]),
-        "marker": {"size": 1.5, "color": [f"rgb({r},{g},{b})" for r, g, b in points.rgb[shown]]},
+        **_coordinates(points),
+        "marker": {"size": 1.5, "color": [f"rgb({r},{g},{b})" for r, g, b in colours]},
         "hoverinfo": "skip",
     }
 
 
-def _coordinates(places: NDArray[np.float64]) -> dict[str, list[float | None]]:
+def _coordinates(places: NDArray[np.floating]) -> dict[str, list[float | None]]:
     """Places [N, 3] as plotly has them, with null for a break in a line."""
     return {
         axis: [None if np.isnan(value) else float(f"{value:.5g}") for value in column]

@@ -1,0 +1,58 @@
+"""`training.json`: how a run was made, beside its config.yml: the command, the versions, the time."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from macro_splat.atomic import atomic_write
+
+FILE_NAME = "training.json"
+PACKAGES = ("macro-splat", "nerfstudio", "gsplat", "torch", "numba", "numpy")
+
+
+def write_record(folder: Path, *, seconds: float, steps: int, gaussians: int, device: str) -> None:
+    """Write the record whole or not at all.
+
+    Args:
+        folder: of the run. seconds: of the training loop. steps: done in it. device: "cpu" or "cuda".
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    record = {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "versions": versions(),
+        "machine": f"{platform.system()} {platform.machine()}, {device}",
+        "seconds": round(seconds, 3),
+        "steps": steps,
+        "gaussians": gaussians,
+    }
+    with atomic_write(folder / FILE_NAME, "w") as file:
+        json.dump(record, file, indent=1)
+        file.write("\n")
+
+
+def read_record(folder: Path) -> Mapping[str, Any] | None:
+    """What `write_record` wrote, or None: runs that were interrupted, or are older than this record, have none."""
+    try:
+        record = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that a result depends on; those that are not installed are left out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
