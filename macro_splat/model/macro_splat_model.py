@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import torch
@@ -18,13 +21,16 @@ from macro_splat.defocus.config import DefocusConfig
 from macro_splat.defocus.heads import Head, LensHead, make_head
 from macro_splat.defocus.kernel import Kernel
 from macro_splat.defocus.lens import LensBank
+from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
 from macro_splat.image import ssim
 from macro_splat.model.background import empty_pixels, half_transparency, plain_background
 from macro_splat.model.lens_search import search_lens
 from macro_splat.model.lens_start import report_lens, start_lens
+from macro_splat.model.outputs import add_lens_outputs, sharp_outputs
 from macro_splat.model.schedule import Schedule
 from macro_splat.model.seeds import densify_seeds
+from macro_splat.model.training_views import TrainingViews
 from macro_splat.rasterizer import rasterization
 from macro_splat.training.densify import BudgetStrategy
 
@@ -84,6 +90,8 @@ class MacroSplatModel(SplatfactoModel):
     config: MacroSplatModelConfig
     background: Tensor
     head: Head
+    virtual_lens: VirtualLens | None
+    """The lens that `rgb_blurred` and its like show; None: that of the camera, see `lens_seen_through`."""
 
     def populate_modules(self) -> None:
         """Build the Gaussians, the lens and the metrics; every parameter exists from here on.
@@ -116,6 +124,14 @@ class MacroSplatModel(SplatfactoModel):
         self.head = head
         self.register_buffer("background", torch.zeros(3))
         self.schedule: Schedule | None = None
+        self.virtual_lens = None
+        self._show_photograph = None
+        if self.lens is not None and "cameras" in (self.kwargs.get("metadata") or {}):
+            from macro_splat.viewer.panel import MacroLensPanel  # which stands on this module
+
+            panel = MacroLensPanel(weakref.ref(self))
+            self.add_module(panel.title, panel)  # where nerfstudio's viewer looks for it
+            self._show_photograph = panel.add_photograph
 
     @property
     def lens(self) -> LensBank | None:
@@ -218,13 +234,14 @@ class MacroSplatModel(SplatfactoModel):
 
     # -- rendering -----------------------------------------------------------------------------------------------
 
-    def get_outputs(self, camera: Cameras) -> dict[str, Any]:  # type: ignore[override]  # as splatfacto's
+    def get_outputs(self, camera: Cameras) -> MutableMapping[str, Any]:  # type: ignore[override]  # as splatfacto's
         """Render one camera.
 
-        In training: `rgb` as the view's lens saw it. Otherwise `rgb` is sharp, and `depth` is given too.
+        In training: `rgb` as the view's lens saw it. Otherwise `rgb` is sharp, `depth` is given too, and where there is
+        a lens to look through (see `lens_seen_through`) what `add_lens_outputs` lists, each made when it is read.
 
         Args:
-            camera: one camera; of a training view if its metadata has `cam_idx`.
+            camera: one camera; in training, its metadata has `cam_idx`.
 
         Returns:
             rgb [H, W, 3] in 0..1, depth [H, W, 1] or None, accumulation [H, W, 1], background [3] or [H, W, 3].
@@ -239,9 +256,11 @@ class MacroSplatModel(SplatfactoModel):
         camera.rescale_output_resolution(scale)
         self.last_size = (height, width)
 
+        background = self._get_background_color().to(self.device)
         gaussians = self._visible_gaussians()
         if gaussians is None:
-            return self.get_empty_outputs(width, height, self._get_background_color().to(self.device))  # type: ignore
+            empty = torch.zeros(height, width, 1, device=self.device)
+            return self._evaluation_outputs(camera, background.repeat(height, width, 1), empty, empty, background, K)
         view = self._training_view(camera) if self.training else None
         if view is not None:
             gaussians = self.head.blur_gaussians(view, gaussians, viewmats[0], K[0])
@@ -263,23 +282,80 @@ class MacroSplatModel(SplatfactoModel):
             self.strategy.step_pre_backward(
                 self.gauss_params, self.optimizers, self.strategy_state, self.step, self.info
             )
-        background = self._get_background_color()
         rgb = render[0, ..., :3] + (1 - alpha[0]) * background
+        if not self.training:
+            return self._evaluation_outputs(camera, rgb, render[0, ..., 3:4], alpha[0], background, K)
         depth = render[0, ..., 3:4] if blur_needs_depth else None
         if view is not None:
             rgb = self.head.blur_picture(view, rgb, alpha[0], depth, K[0, 0, 0])
         clarity = self.head.clarity(view, depth, K[0, 0, 0]) if view is not None else None
-        rgb = rgb.clamp(0.0, 1.0)
         depth_image = None
-        if with_depth and (self.config.output_depth_during_training or not self.training):
+        if self.config.output_depth_during_training:
             depth_image = render[0, ..., 3:4]
             depth_image = torch.where(alpha[0] > 0, depth_image, depth_image.detach().max())
-        if not self.training:
-            background = background.expand(height, width, 3)
+        rgb = rgb.clamp(0.0, 1.0)
         outputs = {"rgb": rgb, "depth": depth_image, "accumulation": alpha[0], "background": background}
         if clarity is not None:
             outputs["clarity"] = clarity
         return outputs
+
+    def _evaluation_outputs(
+        self, camera: Cameras, picture: Tensor, depth: Tensor, alpha: Tensor, background: Tensor, K: Tensor
+    ) -> MutableMapping[str, Any]:
+        outputs = sharp_outputs(picture, depth, alpha, background)
+        lens, focal_px = self.lens_seen_through(camera), K[0, 0, 0]
+        if lens is None:
+            return outputs
+        circle = partial(lens.signed_radius, depth, focal_px)
+        if self.virtual_lens is None and isinstance(self.head, LensHead):
+            view = self.training_views.index_of(camera)
+            if view is not None:  # with what the head adds to the lens
+                circle = partial(self.head.circle, view, depth, focal_px)
+        if self._show_photograph is not None:
+            self._show_photograph(outputs, camera)
+        defocus = self.config.defocus
+        light = {"linear_light": defocus.linear_light, "depth_edges": defocus.depth_edges}
+        add_lens_outputs(outputs, picture, alpha, circle, **light)
+        return outputs
+
+    # -- the lens to look through ----------------------------------------------------------------------------------
+
+    def lens_seen_through(self, camera: Cameras) -> VirtualLens | None:
+        """`virtual_lens` if set, else the lens of the camera's training view, else a typical one; None without any."""
+        if self.virtual_lens is not None or self.lens is None:
+            return self.virtual_lens
+        view = self.training_views.index_of(camera)
+        return self.typical_lens(camera) if view is None else self.lens_of_view(view)
+
+    @cached_property
+    def training_views(self) -> TrainingViews:
+        """Where they are."""
+        return TrainingViews(self.kwargs["metadata"]["cameras"])
+
+    @torch.no_grad()
+    def lens_of_view(self, view: int) -> VirtualLens:
+        """The lens of a training view as it is learnt so far.
+
+        Raises:
+            MacroSplatError: the mode has no lens; there is no such view.
+        """
+        lens = self._lens_or_complain()
+        if not 0 <= view < lens.num_views:
+            raise MacroSplatError(f"view {view}: there is none; the training views are 0 to {lens.num_views - 1}")
+        return VirtualLens(float(lens.focus_distance()[view]), float(lens.aperture_radius()[view]))
+
+    def typical_lens(self, camera: Cameras) -> VirtualLens:
+        """A lens for any one camera: the median pupil, focused relative to the scene's centre as the median view is.
+
+        Raises:
+            MacroSplatError: the mode has no lens.
+        """
+        return self.training_views.typical_lens(self._lens_or_complain(), camera)
+
+    def _lens_or_complain(self) -> LensBank:
+        if self.lens is None:
+            raise MacroSplatError(f"defocus mode {self.config.defocus.mode} knows no lens: train with another mode")
+        return self.lens
 
     @torch.no_grad()
     def kernel_at(self, view: int, x: int, y: int) -> Kernel:

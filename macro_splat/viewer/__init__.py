@@ -1,0 +1,1 @@
+"""What nerfstudio's viewer shows of the lens: the panel "Macro lens", photographs and colour maps."""

@@ -1,0 +1,95 @@
+"""The lens in the units that people know: millimetres and f-numbers where the capture tells them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from macro_splat.defocus.thin_lens import depth_of_field
+from macro_splat.defocus.virtual_lens import VirtualLens
+
+MARGIN = 0.5
+"""How far the focus can be set before the nearest and behind the farthest point, as a share of their distance."""
+
+
+@dataclass(frozen=True)
+class LensUnits:
+    """How values of the panel become values of the model."""
+
+    length: float
+    """Of the panel's units per model unit."""
+    name: str
+    """Of that unit: "mm", the capture's own, or "units"."""
+    focal_length_mm: float | None
+    """Of the lens; with it and millimetres, apertures are f-numbers."""
+    typical_f_number: float
+    """As the capture gives it, or 4."""
+
+    @classmethod
+    def of(cls, metadata: dict[str, Any]) -> LensUnits:
+        """From the dataparser's metadata (see `MacroRigDataParser`); of other parsers, which say less, model units."""
+        scale, mm, lens = metadata.get("dataparser_scale"), metadata.get("mm_per_unit"), metadata.get("lens") or {}
+        f_number = _median(lens.get("f_number")) or 4.0
+        if scale is None:
+            return cls(1.0, "units", None, f_number)
+        if mm is None:
+            return cls(1.0 / scale, metadata.get("scene_unit") or "units", None, f_number)
+        return cls(mm / scale, "mm", _median(lens.get("focal_length_mm")), f_number)
+
+    @property
+    def knows_f_numbers(self) -> bool:
+        return self.focal_length_mm is not None
+
+    def f_number(self, aperture_radius: float) -> float:
+        """Of an entrance pupil in model units; infinite for a pinhole."""
+        assert self.focal_length_mm is not None
+        return math.inf if aperture_radius <= 0 else self.focal_length_mm / (2.0 * aperture_radius * self.length)
+
+    def aperture_radius(self, f_number: float) -> float:
+        """Of the entrance pupil, in model units."""
+        assert self.focal_length_mm is not None
+        return self.focal_length_mm / (2.0 * f_number * self.length)
+
+    def describe(self, lens: VirtualLens, focal_px: float) -> str:
+        """The lens in a line, with its depth of field: the circle of confusion of a photograph is at most 2 px wide."""
+        near, far = (d * self.length for d in depth_of_field(lens.focus_distance, lens.aperture_radius, focal_px, 2.0))
+        aperture = f"f/{self.f_number(lens.aperture_radius):.3g}, " if self.knows_f_numbers else ""
+        focus = lens.focus_distance * self.length
+        return f"{aperture}focus {focus:.5g} {self.name}, sharp {near:.5g} to {far:.5g} {self.name}"
+
+
+def focus_range(metadata: dict[str, Any], poses: Tensor, centre_depth: Tensor) -> tuple[float, float]:
+    """From where to where a plane of focus makes sense, in model units.
+
+    Args:
+        metadata: the dataparser's; its sparse points tell, without them the cameras' distances.
+        poses: [V, 3, 4] of the training cameras. centre_depth: [V] depth of what they look at.
+    """
+    points = metadata.get("points3D_xyz")
+    depth = centre_depth
+    if points is not None and len(points):
+        some = points[:: max(1, len(points) // 2000)].cpu().float()
+        depth = -((some[None] - poses[:, None, :, 3]) * poses[:, None, :, 2]).sum(dim=-1).reshape(-1)
+        depth = depth[depth > 0]
+        depth = depth[:: max(1, len(depth) // 100_000)] if len(depth) else centre_depth
+    near, far = (float(v) for v in torch.quantile(depth, torch.tensor([0.01, 0.99])))
+    return near * (1 - MARGIN), far * (1 + MARGIN)
+
+
+def slider_step(low: float, high: float) -> float:
+    """A power of ten that divides the range into some hundreds or thousands of steps."""
+    return 10.0 ** math.floor(math.log10((high - low) / 300.0))
+
+
+def _median(values: Tensor | None) -> float | None:
+    if values is None:
+        return None
+    known = values[values.isfinite() & (values > 0)]
+    return float(known.median()) if known.numel() else None
+
+
+__all__ = ["LensUnits", "focus_range", "slider_step"]

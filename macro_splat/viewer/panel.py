@@ -1,0 +1,333 @@
+"""The panel "Macro lens" of nerfstudio's viewer: look at the model through any lens."""
+
+from __future__ import annotations
+
+import weakref
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import viser.transforms as vtf
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.viewer.utils import get_camera
+from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
+from nerfstudio.viewer.viewer_elements import (
+    ViewerButton,
+    ViewerCheckbox,
+    ViewerClick,
+    ViewerControl,
+    ViewerDropdown,
+    ViewerElement,
+    ViewerSlider,
+    ViewerText,
+)
+from torch import Tensor, nn
+
+from macro_splat.defocus.virtual_lens import VirtualLens
+from macro_splat.viewer.color_maps import difference_colors
+from macro_splat.viewer.lens_units import LensUnits, focus_range, slider_step
+from macro_splat.viewer.photograph import photograph_seen_by
+
+if TYPE_CHECKING:
+    from nerfstudio.viewer.viewer import Viewer
+
+    from macro_splat.model.macro_splat_model import MacroSplatModel
+    from macro_splat.model.outputs import LazyOutputs
+
+SHARP, PHOTOGRAPHED, VIRTUAL = "sharp", "as photographed", "virtual lens"
+CLICK_HEIGHT = 240
+"""Rows of the picture in which a click is looked up."""
+CLICK_REACH = 2
+"""Pixels around a click within which something must be hit: the median of their depths counts."""
+
+
+class MacroLensPanel(nn.Module):
+    """Elements and what they do. A module without parameters, for nerfstudio looks for elements in modules.
+
+    The elements' attributes are numbered: nerfstudio sorts by name. It calls what they do with the training's lock
+    held, and draws anew afterwards. Outputs follow `model.virtual_lens`, which is all that is changed in the model.
+    """
+
+    title = "Macro lens"
+
+    def __init__(self, model: weakref.ref[MacroSplatModel]) -> None:
+        super().__init__()
+        self._reference = model
+        views, metadata = self._model.training_views, self._model.kwargs["metadata"]
+        self._units = LensUnits.of(metadata)
+        near, far = (
+            value * self._units.length for value in focus_range(metadata, views.poses, views.centre_depth(views.poses))
+        )
+        self._started = False
+        self._click_awaited = False
+        unit, count = self._units.name, len(views.poses)
+
+        self._mode = ViewerDropdown(
+            "Show",
+            SHARP,
+            [SHARP, PHOTOGRAPHED, VIRTUAL],
+            cb_hook=lambda _: self._mode_chosen(),
+            hint="sharp: all in focus. as photographed: the lens of the training view, or a typical one elsewhere.",
+        )
+        if self._units.knows_f_numbers:
+            f_number = min(max(self._units.typical_f_number, 0.7), 32.0)
+            self._aperture: ViewerSlider[float] = ViewerSlider("Aperture f/", float(f_number), 0.7, 32.0, 0.1)
+        else:
+            self._aperture = ViewerSlider("Blur strength", 1.0, 0.0, 4.0, 0.05)
+            self._aperture.hint = "Pupil of the virtual lens over that of the photographs."
+        self._aperture.cb_hook = lambda _: self._slider_moved()
+        step = slider_step(near, far)
+        self._focus: ViewerSlider[float] = ViewerSlider(
+            f"Focus, {unit}", 0.5 * (near + far), near, far, step, cb_hook=lambda _: self._slider_moved()
+        )
+        self._here = ViewerButton("Focus here: press, then click the picture", lambda _: self._await_click())
+        self._view = ViewerSlider("Training view", 0, 0, max(count - 1, 1), 1, cb_hook=lambda _: None)
+        self._take = ViewerButton("Take its lens", lambda _: self._take_lens())
+        self._go = ViewerButton("Go there", lambda _: self._go_to_view())
+        self._peaking = ViewerCheckbox(
+            "Focus peaking", False, cb_hook=lambda _: self._choose_output(), hint="Marks edges in focus red."
+        )
+        self._says = ViewerText("Lens", "", disabled=True)
+        rows = (
+            self._mode, self._aperture, self._focus, self._here, self._view, self._take, self._go, self._peaking,
+            self._says,
+        )  # fmt: skip
+        for number, element in enumerate(rows):
+            setattr(self, f"row_{number}", element)
+        self.control = ViewerControl()
+        self._know()
+
+    @property
+    def _model(self) -> MacroSplatModel:
+        model = self._reference()
+        assert model is not None
+        return model
+
+    @property
+    def _viewer(self) -> Viewer | None:
+        """The viewer that shows the panel, if one does."""
+        return getattr(self.control, "viewer", None)
+
+    # -- what the elements do --------------------------------------------------------------------------------------
+
+    def _mode_chosen(self) -> None:
+        if self._mode.value == VIRTUAL and not self._started:
+            self._set_lens(self._lens_here())
+        self._update()
+
+    def _slider_moved(self) -> None:
+        aperture, focus = self._aperture.value, self._focus.value
+        if (aperture, focus) == self._known:  # not by hand
+            return
+        if not self._started:  # the other slider stands anywhere
+            moved_aperture = aperture != self._known[0]
+            self._set_lens(self._lens_here())
+            _set(*((self._aperture, aperture) if moved_aperture else (self._focus, focus)))
+        self._know()
+        _set(self._mode, VIRTUAL)
+        self._update()
+
+    def _take_lens(self) -> None:
+        self._set_lens(self._model.lens_of_view(self._clicked(int(self._view.value))))
+        _set(self._mode, VIRTUAL)
+        self._update()
+
+    def _go_to_view(self) -> None:
+        viewer, view = self._viewer, self._clicked(int(self._view.value))
+        if viewer is None:
+            return
+        camera = self._training_camera(view)
+        pose = camera.camera_to_worlds[0].detach().cpu().numpy()
+        # nerfstudio's cameras look along -z, viser's along z.
+        turn = vtf.SO3.from_matrix(pose[:3, :3].astype(np.float64)) @ vtf.SO3.from_x_radians(np.pi)
+        viewer.current_camera_idx = view
+        for client in viewer.viser_server.get_clients().values():
+            with client.atomic():
+                client.camera.wxyz = turn.wxyz
+                client.camera.position = pose[:3, 3] * VISER_NERFSTUDIO_SCALE_RATIO
+                client.camera.fov = float(2 * torch.atan(camera.height / 2 / camera.fy))
+
+    def _await_click(self) -> None:
+        if self._viewer is None:
+            return
+        self._click_awaited = True
+        self._tell("click into the picture")
+        self.control.register_pointer_cb("click", self._focus_at)
+
+    def _focus_at(self, click: ViewerClick) -> None:
+        """On a click, outside the training's lock."""
+        viewer = self._viewer
+        if viewer is None or not self._click_awaited:
+            return
+        self._click_awaited = False
+        self.control.unregister_pointer_cb()
+        depth = self._depth_at(viewer, click)
+        if depth is None:
+            self._tell("nothing there to focus on")
+            return
+        with _lock(viewer):
+            if not self._started:
+                self._set_lens(self._lens_here())
+            _set(self._focus, depth * self._units.length)
+            self._know()
+            _set(self._mode, VIRTUAL)
+            self._update()
+
+    def _depth_at(self, viewer: Viewer, click: ViewerClick) -> float | None:
+        """Depth along the axis of the camera that was clicked in, model units; None where nothing is."""
+        clients = viewer.viser_server.get_clients().values()
+        origin = np.asarray(click.origin) * VISER_NERFSTUDIO_SCALE_RATIO
+        client = min(clients, key=lambda c: float(np.linalg.norm(c.camera.position - origin)), default=None)
+        if client is None:
+            return None
+        camera = get_camera(viewer.get_camera_state(client), CLICK_HEIGHT, int(CLICK_HEIGHT * client.camera.aspect))
+        panel, model = viewer.control_panel, self._model
+        with _lock(viewer), torch.no_grad():
+            training = model.training
+            model.eval()
+            try:
+                box = panel.crop_obb if panel.crop_viewport else None
+                outputs = model.get_outputs_for_camera(camera, obb_box=box)
+            finally:
+                model.train(training)
+        return depth_around(outputs["depth"], outputs["accumulation"], *click.screen_pos)
+
+    # -- what follows ----------------------------------------------------------------------------------------------
+
+    def _set_lens(self, lens: VirtualLens) -> None:
+        """Put the sliders where this lens is, as near as they go."""
+        self._started = True
+        if self._units.knows_f_numbers:
+            value = self._units.f_number(lens.aperture_radius)
+        else:
+            typical = self._typical_aperture()
+            value = lens.aperture_radius / typical if typical > 0 else 0.0
+        _set(self._aperture, min(max(value, self._aperture.min), self._aperture.max))
+        focus = lens.focus_distance * self._units.length
+        _set(self._focus, min(max(focus, self._focus.min), self._focus.max))
+        self._know()
+
+    def _know(self) -> None:
+        """Remember where the sliders were put: their callbacks come late, and by whom they were moved is not told."""
+        self._known = (self._aperture.value, self._focus.value)
+
+    def _lens(self) -> VirtualLens:
+        """What the sliders say."""
+        value = float(self._aperture.value)
+        known = self._units.knows_f_numbers
+        aperture = self._units.aperture_radius(value) if known else value * self._typical_aperture()
+        return VirtualLens(float(self._focus.value) / self._units.length, aperture)
+
+    def _typical_aperture(self) -> float:
+        lens = self._model.lens
+        assert lens is not None
+        return float(lens.aperture_radius().detach().median())
+
+    def _lens_here(self) -> VirtualLens:
+        """The lens that is looked through now."""
+        camera = None if self._viewer is None else self.control.get_camera(CLICK_HEIGHT, CLICK_HEIGHT)
+        if camera is None:
+            return self._model.lens_of_view(0)
+        camera.metadata = {"cam_idx": self._clicked(0)}
+        lens = self._model.lens_seen_through(camera)
+        assert lens is not None
+        return lens
+
+    def _clicked(self, view: int) -> int:
+        """Within the views that there are."""
+        return min(max(view, 0), len(self._model.training_views.poses) - 1)
+
+    def _update(self) -> None:
+        model = self._model
+        model.virtual_lens = self._lens() if self._mode.value == VIRTUAL else None
+        if model.virtual_lens is not None:
+            focal_px = float(model.kwargs["metadata"]["cameras"].fx.median())
+            self._tell(self._units.describe(model.virtual_lens, focal_px))
+        else:
+            self._tell("")
+        self._choose_output()
+
+    def _choose_output(self) -> None:
+        """Have the viewer show what the mode is about, unless another map, as `coc`, or the split view is shown."""
+        viewer = self._viewer
+        if viewer is None:
+            return
+        panel = viewer.control_panel
+        seen = "focus_peaking" if self._peaking.value else "rgb_blurred"
+        left, right = panel._output_render, panel._split_output_render
+        pictures = ("rgb", "rgb_blurred", "focus_peaking")
+        if panel.split:
+            if panel.split_output_render in pictures:
+                _set(right, seen)
+        elif panel.output_render in pictures:
+            _set(left, seen if self._mode.value != SHARP or self._peaking.value else "rgb")
+
+    def _tell(self, text: str) -> None:
+        _set(self._says, text)
+
+    # -- outputs ---------------------------------------------------------------------------------------------------
+
+    def add_photograph(self, outputs: LazyOutputs, camera: Cameras) -> None:
+        """In the viewer, promise the photograph of the training view that was clicked last, and what it lacks.
+
+        `photo`: [H, W, 3] as this camera would see it; `difference`: [H, W, 3] from `rgb_blurred`, in colours. Both
+        are empty once the camera has left the place of the view.
+        """
+        viewer, metadata = self._viewer, camera.metadata or {}
+        if viewer is None or "train_idx" in metadata or "cam_idx" not in metadata:
+            return
+        view = self._model.training_views.index_of(camera)
+
+        def photograph() -> tuple[Tensor, Tensor]:
+            if view is None:
+                empty = torch.zeros_like(outputs["rgb"])
+                return empty, empty[..., :1].bool()
+            datamanager: Any = viewer.pipeline.datamanager
+            image = datamanager.cached_train[view]["image"][..., :3]
+            image = (image.float() / 255.0 if image.dtype == torch.uint8 else image).to(outputs["rgb"])
+            return photograph_seen_by(camera, image, self._training_camera(view))
+
+        def difference() -> Tensor:
+            picture, inside = photograph()
+            return difference_colors(torch.where(inside, picture, outputs["rgb_blurred"]), outputs["rgb_blurred"])
+
+        outputs.add("photo", lambda: photograph()[0])
+        outputs.add("difference", difference)
+
+    @torch.no_grad()
+    def _training_camera(self, view: int) -> Cameras:
+        """With its refined pose."""
+        model = self._model
+        camera = model.kwargs["metadata"]["cameras"][view : view + 1].to(model.device)
+        camera.metadata = {"cam_idx": view}
+        camera.camera_to_worlds = model.camera_optimizer.apply_to_camera(camera)
+        return camera
+
+
+def depth_around(depth: Tensor, alpha: Tensor, x: float, y: float) -> float | None:
+    """Median depth of what is seen around a place of the picture; None if nothing is.
+
+    Args:
+        depth, alpha: [H, W, 1] of a render.
+        x, y: place in 0..1 of its width and height.
+    """
+    height, width = depth.shape[:2]
+    row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
+    around = tuple(slice(max(0, i - CLICK_REACH), i + CLICK_REACH + 1) for i in (row, column))
+    seen = depth[around][alpha[around] > 0.5]
+    return float(seen.median()) if len(seen) else None
+
+
+def _lock(viewer: Viewer) -> AbstractContextManager[Any]:
+    """The training's, which viewers without a training have too."""
+    return nullcontext() if viewer.train_lock is None else viewer.train_lock
+
+
+def _set(element: ViewerElement[Any], value: Any) -> None:
+    """Change what an element shows, if that is another value: every change draws anew."""
+    if element.value != value:  # type: ignore[attr-defined]
+        element.value = value  # type: ignore[attr-defined]
+
+
+__all__ = ["MacroLensPanel", "depth_around"]
