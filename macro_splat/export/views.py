@@ -1,0 +1,40 @@
+"""The training views in the frame of an export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from macro_splat.export.frame import Frame
+from macro_splat.runs import Run
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A training photograph's camera, its pose as the training refined it."""
+
+    world_to_camera: Tensor
+    """[4, 4] float64, OpenCV axes."""
+    intrinsics: Tensor
+    """[3, 3] pixels."""
+    width: int
+    height: int
+    mask: Path | None
+    """0 = ignore."""
+
+
+@torch.no_grad()
+def training_views(run: Run, frame: Frame) -> list[View]:
+    """All of them, at the size that was trained on."""
+    masks = run.metadata.get("mask_filenames") or [None] * len(run.names)
+    views = []
+    for i, mask in enumerate(masks):
+        camera = run.camera(i)
+        pose = run.model.camera_optimizer.apply_to_camera(camera)[0].cpu()
+        intrinsics = camera.get_intrinsics_matrices()[0].cpu()
+        size = int(camera.width), int(camera.height)
+        views.append(View(frame.world_to_camera(pose), intrinsics, *size, mask))
+    return views
