@@ -19,14 +19,25 @@ def centre_of_attention(poses: NDArray[np.float64], fallback_distance: float) ->
         poses: [N, 3, 4] camera-to-world, the camera looking along −z.
         fallback_distance: used where the axes do not meet in front of the cameras.
     """
+    centre = _meeting_point(poses)
+    if centre is None:
+        centre = (poses[:, :, 3] - fallback_distance * poses[:, :, 2]).mean(axis=0)
+    return centre
+
+
+def axes_meet(poses: NDArray[np.float64]) -> bool:
+    """Whether the cameras [N, 3, 4] look at one thing: their axes are not all but parallel, and meet before them."""
+    return _meeting_point(poses) is not None
+
+
+def _meeting_point(poses: NDArray[np.float64]) -> NDArray[np.float64] | None:
     axes, origins = -poses[:, :, 2], poses[:, :, 3]
     across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
     system = across.sum(axis=0)
-    if np.linalg.eigvalsh(system)[0] > 1e-3 * len(poses):
-        centre = np.linalg.solve(system, (across @ origins[:, :, None]).sum(axis=0)[:, 0])
-        if np.median(((centre - origins) * axes).sum(axis=1)) > 0:
-            return centre
-    return (origins + fallback_distance * axes).mean(axis=0)
+    if np.linalg.eigvalsh(system)[0] <= 1e-3 * len(poses):
+        return None
+    centre = np.linalg.solve(system, (across @ origins[:, :, None]).sum(axis=0)[:, 0])
+    return centre if np.median(((centre - origins) * axes).sum(axis=1)) > 0 else None
 
 
 def points_in_view(

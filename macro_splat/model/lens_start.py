@@ -12,7 +12,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from macro_splat.compat.viewmat import get_viewmat
-from macro_splat.data.random_points import centre_of_attention
+from macro_splat.data.random_points import axes_meet, centre_of_attention
 from macro_splat.defocus.estimate import LensEstimate, estimate_lens
 from macro_splat.defocus.lens import LensBank, Origin
 from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
@@ -23,7 +23,8 @@ EXIF_DEVIATION = 0.2
 """Of log pupil and log focus distance as EXIF tags tell them: lenses are engraved for the far, and a body that is
 focused close reports its distance in coarse steps and from the sensor."""
 GUESS_DEVIATION = 0.1
-"""Of the log focus distance that is guessed from where the scene lies, beside what the tags say."""
+"""Of the log focus distance that is guessed: photographers focus on what they walk around. Estimates of pictures with
+clear texture are several times as sure; where a texture looks another one from another side, the guess is better."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,14 @@ def start_lens(
         strength = FALLBACK_SIGMA_PX / _typical_defocus(distance)
         focus_deviation, strength_deviation = torch.full_like(focus, math.inf), math.inf
     else:
-        distance = torch.from_numpy(estimate.focus_distance).float()
+        estimated_distance = torch.from_numpy(estimate.focus_distance).float()
+        estimated_deviation = torch.from_numpy(estimate.focus_uncertainty).float() / estimated_distance
+        guess = _scene_distance(cameras, points)
+        weight = estimated_deviation.pow(-2.0)  # 0 where the view showed too little
+        total = weight + GUESS_DEVIATION**-2.0
+        distance = guess * torch.exp(weight / total * torch.log(estimated_distance / guess))
+        focus_deviation = torch.where(weight > 0, total.rsqrt(), math.inf)
         strength, strength_deviation = estimate.strength, estimate.strength_uncertainty
-        focus_deviation = torch.from_numpy(estimate.focus_uncertainty).float() / distance
     pupil, pupil_deviation = (
         strength / (2.0 * SIGMA_PER_DIAMETER * focal_px),
         torch.full_like(focus, strength_deviation),
@@ -194,13 +200,13 @@ def _estimate(photographs: list[np.ndarray], cameras: Cameras, points: Tensor) -
 
 
 def _scene_distance(cameras: Cameras, points: Tensor | None) -> Tensor:
-    """[V] depth of the middle of the scene: the median point, or where the cameras' axes come closest to meeting."""
+    """[V] depth of what is photographed: of where the cameras' axes meet, or if they do not, of the median point."""
     poses = cameras.camera_to_worlds.cpu()
     viewmats = get_viewmat(poses)
-    if points is not None and len(points) > 0:
-        centre = points.cpu().median(dim=0).values
-    else:
-        centre = torch.from_numpy(centre_of_attention(poses.double().numpy(), 1.0)).float()
+    median = None if points is None or len(points) == 0 else points.cpu().median(dim=0).values
+    centre = torch.from_numpy(centre_of_attention(poses.double().numpy(), 1.0)).float()
+    if median is not None and not axes_meet(poses.double().numpy()):
+        centre = median
     depth = viewmats[:, 2, :3] @ centre + viewmats[:, 2, 3]
     return depth.clamp(min=0.05 * float(depth.abs().max()))
 

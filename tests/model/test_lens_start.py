@@ -100,7 +100,7 @@ def test_photographs_are_not_looked_at_where_the_optics_are_given(tmp_path: Path
 def test_without_optics_all_is_estimated(tmp_path: Path) -> None:
     start = Started(capture(tmp_path, optics=False))
     focus, aperture = estimate_mm(tmp_path)
-    torch.testing.assert_close(start.focus_mm, focus, rtol=1e-3, atol=0)
+    torch.testing.assert_close(start.focus_mm, focus, rtol=3e-3, atol=0)
     torch.testing.assert_close(start.aperture_mm, torch.full((VIEWS,), aperture), rtol=1e-2, atol=0)
     assert "estimated" in start.source
 
@@ -116,7 +116,7 @@ def test_where_only_the_pupil_is_given_it_is_taken(tmp_path: Path) -> None:
     folder = edit_transforms(capture(tmp_path), lambda t: [f.pop("focus_distance") for f in t["frames"]])
     start = Started(folder)
     torch.testing.assert_close(start.aperture_mm, torch.full((VIEWS,), TRUE_APERTURE_MM), rtol=1e-5, atol=0)
-    torch.testing.assert_close(start.focus_mm, estimate_mm(tmp_path)[0], rtol=1e-3, atol=0)
+    torch.testing.assert_close(start.focus_mm, estimate_mm(tmp_path)[0], rtol=3e-3, atol=0)
 
 
 def test_where_only_the_focus_is_given_it_is_taken(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_single_view_that_lacks_its_focus(tmp_path: Path) -> None:
     start = Started(edit_transforms(capture(tmp_path), lambda t: t["frames"][4].pop("focus_distance")))
     given = torch.arange(VIEWS) != 4
     torch.testing.assert_close(start.focus_mm[given], true_focus_mm()[given], rtol=1e-5, atol=0)
-    assert float(start.focus_mm[4]) == pytest.approx(float(estimate_mm(tmp_path)[0][4]), rel=1e-3)
+    assert float(start.focus_mm[4]) == pytest.approx(float(estimate_mm(tmp_path)[0][4]), rel=3e-3)
 
 
 def test_without_optics_and_points_a_fair_guess(tmp_path: Path) -> None:
