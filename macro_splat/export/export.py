@@ -88,26 +88,25 @@ def export(run: Run, out: Path, config: ExportConfig, progress: Progress = lambd
         raise MacroSplatError(f"{run.folder}: nothing is left to export; crop less, or --keep-all")
     antialiased = run.model.config.rasterize_mode == "antialiased"
     record = _record(run, frame, config, gaussians, removed)
-    comments = [f"units: {frame.unit}", f"frame: {config.frame}", "macro-splat export"]
-    for file in files:
-        file.parent.mkdir(parents=True, exist_ok=True)
     surface: Surface | None = None
+    if out.suffix == "" or config.what != "splats":
+        surface = _surface(run, frame, config, gaussians, antialiased, progress)
+        record["surface"] = {"voxel": surface.voxel, "vertices": len(surface.vertices)}
+        record["surface"]["triangles"] = len(surface.triangles)
+    # Everything that can go wrong has gone well: now the disk is touched.
+    comments = [f"units: {frame.unit}", f"frame: {config.frame}", "macro-splat export"]
     for done, file in enumerate(files):
+        file.parent.mkdir(parents=True, exist_ok=True)
         kind = file.stem if out.suffix == "" else config.what
         if file.name == RECORD:
             with atomic_write(file, "w") as stream:
                 json.dump(record, stream, indent=1)
-        elif kind == "splats":
+        elif kind == "splats" or surface is None:
             write_splats(file, gaussians, comments=comments, antialiased=antialiased)
+        elif kind == "points":
+            write_points(file, surface, comments)
         else:
-            if surface is None:
-                surface = _surface(run, frame, config, gaussians, antialiased, progress)
-                record["surface"] = {"voxel": surface.voxel, "vertices": len(surface.vertices)}
-                record["surface"]["triangles"] = len(surface.triangles)
-            if kind == "points":
-                write_points(file, surface, comments)
-            else:
-                write_mesh(file, surface)
+            write_mesh(file, surface)
         progress("writing", done + 1, len(files))
     return record | {"files": [str(file) for file in files]}
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import trimesh
 from numpy.typing import NDArray
 from plyfile import PlyData, PlyElement
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from skimage.measure import marching_cubes
+from torch import Tensor
 
 from macro_splat.atomic import atomic_write
 from macro_splat.errors import MacroSplatError
@@ -20,14 +24,18 @@ from macro_splat.export.gaussians import Gaussians
 from macro_splat.export.views import View
 
 MESH_ENDINGS = (".ply", ".obj")
-SOLID = 0.6
-"""Pixels of less alpha than this show no surface."""
-MOST_VOXELS = 512
-"""Across the object, by default."""
+SOLID, EMPTY = 0.6, 0.05
+"""Pixels of more alpha show a surface, those of less show that there is nothing; between them nothing is known."""
+MOST_VOXELS = 256
+"""Along an edge of the object's box, by default."""
+VOXEL_LIMIT = 100_000_000
+"""In all: what fits into a gigabyte."""
 TRUNCATION = 4.0
 """Voxels before and behind a surface in which the distance is kept."""
 SMALLEST_PART = 0.02
-"""Pieces with fewer triangles than this share of the largest piece's are left out."""
+"""Pieces with fewer vertices than this share of the largest piece's are left out."""
+SLAB = 8
+"""Layers of voxels that are worked on at a time: temporary arrays stay small."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +54,26 @@ class Surface:
     """Edge of a voxel, in the frame's units: details below it are lost."""
 
 
+@dataclass(frozen=True, eq=False)
+class _DepthMap:
+    """What one view shows."""
+
+    view: View
+    depth: Tensor
+    """[H, W] along the axis; inf = nothing there, NaN = not known."""
+    color: Tensor
+    """[H, W, 3] in 0..1."""
+
+    def look_up(self, x: Tensor, y: Tensor, z: Tensor, maps: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Values of maps where points in the camera's axes are seen, and whether they are in the picture."""
+        k = self.view.intrinsics
+        column = (k[0, 0] * x / z + k[0, 2]).floor().nan_to_num(-1.0)
+        row = (k[1, 1] * y / z + k[1, 2]).floor().nan_to_num(-1.0)
+        seen = (z > 0) & (column >= 0) & (row >= 0) & (column < self.view.width) & (row < self.view.height)
+        index = torch.where(seen, row * self.view.width + column, 0.0).long()
+        return [m.flatten(0, 1)[index] for m in maps], seen
+
+
 def fuse_surface(
     gaussians: Gaussians,
     views: Sequence[View],
@@ -55,80 +83,127 @@ def fuse_surface(
     voxel: float | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Surface:
-    """Fuse the depth maps of all views (truncated signed distances: Curless and Levoy, SIGGRAPH 1996; Open3D's).
+    """Fuse the depth maps of all views into truncated signed distances (Curless and Levoy, SIGGRAPH 1996).
 
     Args:
         gaussians, views: in the same frame.
         near: nearest depth that is shown. antialiased: see `Gaussians.render`.
         voxel: edge of a voxel in the frame's units; None = what a pixel covers at the object, but no more than
-            `MOST_VOXELS` across it.
-        progress: called with the views done and their number.
+            `MOST_VOXELS` along an edge of its box.
+        progress: called with the steps done and their number.
 
     Raises:
-        MacroSplatError: no view shows a solid surface; the voxel is not positive.
+        MacroSplatError: no view shows a solid surface; the voxel is impossible.
     """
-    import open3d as o3d  # heavy, and needed nowhere else
-
-    open3d: Any = o3d  # its stubs know no numpy arrays
-    if voxel is not None and not 0 < voxel < float("inf"):
+    if voxel is not None and not 0 < voxel < math.inf:
         raise MacroSplatError(f"a voxel of {voxel:g} is impossible; give a positive length")
+    low, high = _box(gaussians)
     if voxel is None:
-        voxel = _choose_voxel(gaussians, views)
-    volume = open3d.pipelines.integration.ScalableTSDFVolume(
-        voxel, TRUNCATION * voxel, open3d.pipelines.integration.TSDFVolumeColorType.RGB8
+        voxel = max(_pixel_size(gaussians, views), float((high - low).max()) / MOST_VOXELS)
+    margin = (TRUNCATION + 1) * voxel
+    low, size = low - margin, [int(n) for n in ((high - low + 2 * margin) / voxel).ceil().tolist()]
+    if math.prod(size) > VOXEL_LIMIT:
+        least = voxel * (math.prod(size) / VOXEL_LIMIT) ** (1 / 3)
+        raise MacroSplatError(f"a voxel of {voxel:g} makes {math.prod(size):,} of them; give at least {least:.2g}")
+    starts = range(0, size[0], SLAB)
+    steps, maps = len(views) + len(starts), []
+    for view in views:
+        maps.append(_depth_map(gaussians, view, near, antialiased))
+        progress(len(maps), steps)
+    distance, known = np.empty(size, np.float32), np.empty(size, bool)
+    for done, start in enumerate(starts):
+        part = slice(start, min(start + SLAB, size[0]))
+        axes = [torch.arange(n) * voxel + low[i] for i, n in enumerate(size)]
+        axes[0] = axes[0][part]
+        distance[part], known[part] = _fuse(maps, axes, TRUNCATION * voxel)
+        progress(len(views) + done + 1, steps)
+    surface = _extract(distance, known, low.numpy(), voxel)
+    if surface is None:
+        raise MacroSplatError("the splats show no solid surface: train longer, or take off less")
+    vertices, normals, triangles = surface
+    colors = _vertex_colors(maps, torch.from_numpy(vertices), torch.from_numpy(normals), TRUNCATION * voxel)
+    return Surface(vertices, normals, colors, triangles, voxel)
+
+
+def _box(gaussians: Gaussians) -> tuple[Tensor, Tensor]:
+    """Corners of a box around all but the outermost splats."""
+    means = gaussians.means[:: max(1, len(gaussians) // 100_000)]
+    low, high = (torch.quantile(means, q, dim=0) for q in (0.005, 0.995))
+    return low - 0.02 * (high - low), high + 0.02 * (high - low)
+
+
+def _pixel_size(gaussians: Gaussians, views: Sequence[View]) -> float:
+    """What a pixel covers at the middle of the object: the median over the views."""
+    middle = gaussians.means.median(dim=0).values.double()
+    depths = [float(view.world_to_camera[2, :3] @ middle + view.world_to_camera[2, 3]) for view in views]
+    return float(np.median([abs(z) / float(view.intrinsics[0, 0]) for z, view in zip(depths, views, strict=True)]))
+
+
+def _depth_map(gaussians: Gaussians, view: View, near: float, antialiased: bool) -> _DepthMap:
+    color, depth, alpha = gaussians.render(
+        view.world_to_camera, view.intrinsics, view.width, view.height, near, antialiased
     )
-    for done, view in enumerate(views):
-        color, depth, alpha = gaussians.render(
-            view.world_to_camera, view.intrinsics, view.width, view.height, near, antialiased
+    depth = torch.where(alpha > SOLID, depth, torch.where(alpha < EMPTY, math.inf, math.nan))
+    return _DepthMap(view, depth, (color / alpha[..., None].clamp(min=SOLID)).clamp(0, 1))
+
+
+def _fuse(maps: Sequence[_DepthMap], axes: Sequence[Tensor], truncation: float) -> tuple[NDArray, NDArray]:
+    """Mean signed distance, as a share of the truncation and positive outside, and where any view knows it.
+
+    Args:
+        axes: the grid's coordinates along x, y and z.
+    """
+    shape = [len(axis) for axis in axes]
+    total, count = torch.zeros(shape), torch.zeros(shape)
+    for seen_by in maps:
+        m = seen_by.view.world_to_camera.float()
+        x, y, z = (
+            (m[i, 0] * axes[0] + m[i, 3])[:, None, None] + (m[i, 1] * axes[1])[:, None] + m[i, 2] * axes[2]
+            for i in range(3)
         )
-        depth = torch.where(alpha > SOLID, depth, 0.0)
-        color = 255 * (color / alpha[..., None].clamp(min=SOLID)).clamp(0, 1)
-        k = view.intrinsics.tolist()
-        # Open3D's pixel centres are whole numbers, ours lie half a pixel further.
-        pinhole = open3d.camera.PinholeCameraIntrinsic(
-            view.width, view.height, k[0][0], k[1][1], k[0][2] - 0.5, k[1][2] - 0.5
-        )
-        image = open3d.geometry.RGBDImage.create_from_color_and_depth(
-            open3d.geometry.Image(np.ascontiguousarray(color.round().byte().numpy())),
-            open3d.geometry.Image(np.ascontiguousarray(depth.numpy())),
-            depth_scale=1.0,
-            depth_trunc=float(depth.max()) + 1.0,
-            convert_rgb_to_intensity=False,
-        )
-        volume.integrate(image, pinhole, view.world_to_camera.numpy())
-        progress(done + 1, len(views))
-    surface = _largest_parts(volume.extract_triangle_mesh(), voxel)
-    if len(surface.vertices) == 0:
-        raise MacroSplatError("the splats show no solid surface: train longer, or take off less with --clean options")
-    return surface
+        (depth,), seen = seen_by.look_up(x, y, z, [seen_by.depth])
+        signed = ((depth - z) / truncation).clamp(max=1.0)
+        known = seen & (signed > -1.0)  # false where the depth is NaN
+        total += torch.where(known, signed, 0.0)
+        count += known
+    return (total / count.clamp(min=1.0)).numpy(), (count > 0).numpy()
 
 
-def _choose_voxel(gaussians: Gaussians, views: Sequence[View]) -> float:
-    solid = gaussians.means[gaussians.opacities > 0.5] if (gaussians.opacities > 0.5).any() else gaussians.means
-    middle = solid.median(dim=0).values.double()
-    pixels = [
-        float((view.world_to_camera[:3, :3] @ middle + view.world_to_camera[:3, 3])[2] / view.intrinsics[0, 0])
-        for view in views
-    ]
-    low, high = (torch.quantile(solid[:: max(1, len(solid) // 100_000)], q, dim=0) for q in (0.01, 0.99))
-    return max(float(np.median(np.abs(pixels))), float((high - low).max()) / MOST_VOXELS)
+def _extract(
+    distance: NDArray, known: NDArray, low: NDArray, voxel: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]] | None:
+    """Vertices, normals and triangles of the surface of distance 0, without the crumbs that single views leave."""
+    if not (known & (distance < 0)).any() or not (known & (distance > 0)).any():
+        return None
+    try:
+        vertices, triangles, _, _ = marching_cubes(distance, 0.0, gradient_direction="ascent", mask=known)
+    except RuntimeError:  # of scikit-image: there is a change of sign, but not between known neighbours
+        return None
+    mesh = trimesh.Trimesh(vertices * voxel + low, triangles, process=False)
+    edges = mesh.edges_unique
+    graph = coo_matrix((np.ones(len(edges)), edges.T), shape=(len(vertices), len(vertices)))
+    labels = connected_components(graph, directed=False)[1]
+    sizes = np.bincount(labels)
+    mesh.update_faces((sizes >= SMALLEST_PART * sizes.max())[labels[triangles[:, 0]]])
+    mesh.remove_unreferenced_vertices()
+    normals = np.array(mesh.vertex_normals, dtype=np.float32)
+    return mesh.vertices.astype(np.float32), normals, mesh.faces.astype(np.int64)
 
 
-def _largest_parts(mesh: Any, voxel: float) -> Surface:
-    """Without the crumbs that single depth maps leave."""
-    labels, sizes, _ = mesh.cluster_connected_triangles()
-    sizes = np.asarray(sizes)
-    if len(sizes):
-        mesh.remove_triangles_by_mask(sizes[np.asarray(labels)] < SMALLEST_PART * sizes.max())
-        mesh.remove_unreferenced_vertices()
-    mesh.compute_vertex_normals()
-    return Surface(
-        vertices=np.asarray(mesh.vertices).astype(np.float32),
-        normals=np.asarray(mesh.vertex_normals).astype(np.float32),
-        colors=np.round(255 * np.asarray(mesh.vertex_colors)).clip(0, 255).astype(np.uint8),
-        triangles=np.asarray(mesh.triangles).astype(np.int64),
-        voxel=voxel,
-    )
+def _vertex_colors(maps: Sequence[_DepthMap], points: Tensor, normals: Tensor, reach: float) -> NDArray[np.uint8]:
+    """The mean of the views that see a point of the surface, those that look straight at it the more. [V, 3]"""
+    total, weight = torch.zeros(len(points), 3), torch.zeros(len(points), 1)
+    for seen_by in maps:
+        m = seen_by.view.world_to_camera.float()
+        in_camera = points @ m[:3, :3].T + m[:3, 3]
+        x, y, z = in_camera.unbind(1)
+        (depth, color), seen = seen_by.look_up(x, y, z, [seen_by.depth, seen_by.color])
+        cosine = -(in_camera * (normals @ m[:3, :3].T)).sum(dim=1) / in_camera.norm(dim=1)
+        visible = seen & ((depth - z).abs() < reach)
+        share = torch.where(visible, cosine.clamp(min=0.01), 0.0)[:, None]
+        total += share * color
+        weight += share
+    return (255 * total / weight.clamp(min=1e-6)).round().clamp(0, 255).byte().numpy()
 
 
 def write_points(path: Path, surface: Surface, comments: Sequence[str] = ()) -> None:

@@ -1,0 +1,151 @@
+"""What `macro-splat deblur` does: the sharp version of every training photograph, and how blurred it was where."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from nerfstudio.cameras.cameras import Cameras
+from numpy.typing import NDArray
+
+from macro_splat.atomic import atomic_write
+from macro_splat.data.datamanager import _undistorted
+from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
+from macro_splat.errors import MacroSplatError
+from macro_splat.model.lens_file import FILE_NAME as LENS_FILE
+from macro_splat.model.lens_file import lens_record
+from macro_splat.runs import Run
+
+SIGMA_STEP_PX = 1 / 256
+"""What one level of a 16-bit map of sigma is, in pixels of the full photograph."""
+FOLDERS = ("sharp", "sigma", "sigma_colour")
+SHOWN_SHARE = 0.99
+"""The colours of the maps reach up to this quantile of all that is seen; the same scale for all photographs."""
+
+
+@dataclass
+class DeblurConfig:
+    """Of the pictures."""
+
+    max_image_edge: int = 0
+    """Longer edge in pixels at most; 0: that of the photographs."""
+    overwrite: bool = False
+    """Replace what is there."""
+
+
+def check_output(out: Path, config: DeblurConfig) -> None:
+    """Refuse a folder that holds something.
+
+    Raises:
+        MacroSplatError: there is something in the way, or an option is impossible.
+    """
+    if config.max_image_edge < 0:
+        raise MacroSplatError(f"--max-image-edge {config.max_image_edge}: must be positive, or 0 for full size")
+    if out.exists() and not out.is_dir():
+        raise MacroSplatError(f"{out} is a file; give a folder")
+    if not config.overwrite and out.is_dir() and any(out.iterdir()):
+        raise MacroSplatError(f"{out} holds something already; give another folder, or --overwrite")
+
+
+@torch.no_grad()
+def deblur(
+    run: Run,
+    out: Path,
+    config: DeblurConfig,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> dict[str, Any]:
+    """Write `sharp/NAME.png`, `sigma/NAME.png` and `sigma_colour/NAME.png` for every training photograph.
+
+    Each is seen from the photograph's own pose, as the training refined it, and has the photograph's own size; of a
+    distorted photograph it is the undistorted one, which is what was trained on. sigma is the standard deviation of
+    the blur in pixels, in steps of `SIGMA_STEP_PX`; 0 where nothing is. `lens.json` has the lenses, and says all this.
+
+    Returns:
+        the content of `lens.json`.
+
+    Raises:
+        MacroSplatError: see `check_output`.
+    """
+    check_output(out, config)
+    lens, names = run.model.lens, picture_names(run.names)
+    cameras = full_size_cameras(run, config.max_image_edge)
+    for folder in FOLDERS if lens is not None else FOLDERS[:1]:
+        for name in names:
+            (out / folder / name).parent.mkdir(parents=True, exist_ok=True)
+    views, reach = [], 0.0
+    for i, name in enumerate(names):
+        camera = cameras[i]
+        picture = run.model.render_training_view(camera, i)
+        _write_png(out / "sharp" / name, (255 * picture["rgb"].clamp(0, 1)).round().byte().cpu().numpy()[..., ::-1])
+        view: dict[str, Any] = {"sharp": f"sharp/{name}", "width": int(camera.width), "height": int(camera.height)}
+        if lens is not None:
+            focal = float(camera.fx)
+            depth = torch.where(picture["accumulation"] > 0.5, picture["depth"], 0.0)[..., 0]
+            sigma = (2 * SIGMA_PER_DIAMETER * lens.blur_radius(i, depth, focal)).cpu().numpy()
+            levels = np.clip(np.round(sigma / SIGMA_STEP_PX), 0, 65535).astype(np.uint16)
+            _write_png(out / "sigma" / name, levels)
+            shown = sigma[depth.cpu().numpy() > 0]
+            reach = max(reach, float(np.quantile(shown, SHOWN_SHARE)) if shown.size else 0.0)
+            view |= {"sigma": f"sigma/{name}", "sigma_colour": f"sigma_colour/{name}", "focal_length_px": focal}
+        views.append(view)
+        progress("deblurring", i + 1, len(names))
+    record: dict[str, Any] = {"views": [{"name": name} for name in run.names]}
+    if lens is not None:
+        for done, name in enumerate(names):
+            _write_png(out / "sigma_colour" / name, _colored(out / "sigma" / name, reach))
+            progress("colouring", done + 1, len(names))
+        record = lens_record(lens, run.names, run.metadata)
+        record["sigma_maps"] = {"px_per_level": SIGMA_STEP_PX, "colours_reach_px": reach, "nothing_there": 0}
+    for entry, view in zip(record["views"], views, strict=True):
+        entry |= view
+    with atomic_write(out / LENS_FILE, "w") as file:
+        json.dump(record, file, indent=1, allow_nan=False)
+    return record
+
+
+def picture_names(names: Sequence[str]) -> list[str]:
+    """Paths for the pictures of photographs: without the folder that all share, with .png as ending, each its own."""
+    shared = os.path.commonpath([os.path.dirname(name) for name in names])
+    relative = [Path(os.path.relpath(name, shared or ".")) for name in names]
+    short = [path.with_suffix(".png").as_posix() for path in relative]
+    return short if len(set(short)) == len(short) else [f"{path.as_posix()}.png" for path in relative]
+
+
+def full_size_cameras(run: Run, max_image_edge: int = 0) -> list[Cameras]:
+    """The training cameras, [1] each, at the photographs' own size, or reduced to a longer edge in pixels."""
+    datamanager = run.datamanager
+    dataset = datamanager.dataset_type(datamanager.train_dataparser_outputs, scale_factor=1.0)
+    views = []
+    for i in range(len(dataset)):
+        distortion = dataset.cameras.distortion_params
+        if distortion is not None and bool(distortion[i].any()):
+            # Puts the camera that sees straight into the data set.
+            _undistorted(dataset.get_data(i, image_type="uint8"), dataset.cameras, i)
+        camera = dataset.cameras[i : i + 1].to(run.model.device)
+        edge = max(int(camera.width), int(camera.height))
+        if 0 < max_image_edge < edge:
+            camera.rescale_output_resolution(max_image_edge / edge)
+        views.append(camera)
+    return views
+
+
+def _colored(path: Path, reach_px: float) -> NDArray:
+    """A map of sigma in viridis, BGR: dark = sharp, yellow = `reach_px` and more."""
+    levels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    share = np.clip(levels * (SIGMA_STEP_PX / max(reach_px, 1e-6)), 0, 1)
+    return cv2.applyColorMap(np.round(255 * share).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
+
+
+def _write_png(path: Path, pixels: NDArray) -> None:
+    """8 or 16 bits, grey or BGR; whole or not at all."""
+    done, data = cv2.imencode(".png", np.ascontiguousarray(pixels))
+    assert done, path
+    with atomic_write(path) as file:
+        file.write(data.tobytes())
