@@ -32,6 +32,7 @@ def train_and_judge(spec: RunSpec, folder: Path, key: str) -> dict[str, Any]:
     source = source_digest()  # now: it may be edited while the training runs
     config = spec.config()
     config.output_dir, config.experiment_name, config.timestamp = folder, "model", "run"
+    config.report = False  # its time is not the training's
     random.seed(spec.seed)
     np.random.seed(spec.seed)  # noqa: NPY002 (nerfstudio's generator)
     torch.manual_seed(spec.seed)

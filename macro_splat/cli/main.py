@@ -6,16 +6,22 @@ import sys
 from tyro.extras import SubcommandApp
 
 from macro_splat.cli.benchmark import benchmark
+from macro_splat.cli.deblur import deblur
 from macro_splat.cli.demo import demo
 from macro_splat.cli.doctor import doctor
+from macro_splat.cli.export import export
 from macro_splat.cli.process import process
 from macro_splat.cli.render import render
+from macro_splat.cli.report import report
 from macro_splat.compat import one_line_errors
 
 app = SubcommandApp()
 app.command(process)
 app.command(demo)
 app.command(render)
+app.command(report)
+app.command(deblur)
+app.command(export)
 app.command(benchmark)
 app.command(doctor)
 

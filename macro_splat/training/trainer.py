@@ -6,6 +6,7 @@ import copy
 import random
 import signal
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -13,8 +14,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.utils import writer
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -26,6 +29,7 @@ from macro_splat.errors import MacroSplatError
 from macro_splat.model.lens_file import FILE_NAME as LENS_FILE
 from macro_splat.model.lens_file import write_lens
 from macro_splat.model.schedule import Schedule, choose_iterations, choose_max_gaussians
+from macro_splat.training.record import write_record
 
 EXTRA_STATE = "macro_splat"
 """Key of a checkpoint under which we keep what nerfstudio's checkpoints lack."""
@@ -38,6 +42,8 @@ class MacroSplatTrainerConfig(TrainerConfig):
     _target: type = field(default_factory=lambda: MacroSplatTrainer)
     max_num_iterations: int = 0
     """Iterations in all, those before a resumed checkpoint included; 0: chosen from the capture and the machine."""
+    report: bool = True
+    """Write `report.html` into the run's folder at the end of the training."""
 
     def save_config(self) -> None:
         """As the parent's, which `ns-train` calls before anything is loaded: a bad capture leaves nothing behind."""
@@ -71,6 +77,7 @@ class MacroSplatTrainer(Trainer):
         if self.device == "cpu":
             stop_spinning()
         super().setup(test_mode)
+        self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], self._tell_how_it_went))
         # `max_num_iterations` means "more iterations" to the parent's loop; to users it means the end.
         self._last_iterations = self.config.max_num_iterations - self._start_step
         if self._last_iterations <= 0:
@@ -106,6 +113,7 @@ class MacroSplatTrainer(Trainer):
         """Train to the end, or to the first Ctrl-C."""
         self._interrupted = False
         self._last_step_done = self._start_step - 1
+        self._began = time.monotonic()
         total = self.config.max_num_iterations
         self.config.max_num_iterations = self._last_iterations
         try:
@@ -138,6 +146,35 @@ class MacroSplatTrainer(Trainer):
             style="bold green",
         )
         raise SystemExit(130)
+
+    def _tell_how_it_went(self, step: int) -> None:
+        """Leave `training.json` and the report; where that fails, say so: the training itself is done and saved."""
+        model = self.pipeline.model
+        training = model.training
+        try:
+            seconds, steps = time.monotonic() - self._began, step + 1 - self._start_step
+            write_record(
+                self.base_dir, seconds=seconds, steps=steps, gaussians=int(model.num_points), device=self.device
+            )
+            if self.config.report:
+                self._write_report(step)
+        except Exception as error:  # whatever it is, it must not cost a finished training its viewer
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            CONSOLE.print(f"No report of this training ({reason}); the checkpoint is saved", style="bold red")
+        finally:
+            self.pipeline.train(training)
+
+    def _write_report(self, step: int) -> None:
+        from macro_splat.report.training_report import write_training_report
+        from macro_splat.runs.load import Run
+
+        for event_writer in writer.EVENT_WRITERS:
+            if isinstance(event_writer, writer.TensorboardWriter):
+                event_writer.tb_writer.flush()  # the curves are read back
+        self.pipeline.eval()
+        with self.train_lock:  # against the viewer's renders
+            page = write_training_report(Run(self.base_dir, self.config, self.pipeline, step))
+        CONSOLE.print(f"How it went: {page}")
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 

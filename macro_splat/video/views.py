@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,8 @@ class View:
     """[H, W, 1]."""
     background: Tensor
     """[3] or [H, W, 3]."""
+    outputs: Mapping[str, Any]
+    """All of the model's, on its device."""
 
 
 @torch.no_grad()
@@ -56,6 +58,7 @@ def render_view(run: Run, view: int, size: tuple[int, int] | None = None) -> Vie
         depth=torch.where(alpha > 0, outputs["depth"].cpu(), 0.0),
         alpha=alpha,
         background=outputs["background"].cpu(),
+        outputs=outputs,
     )
 
 

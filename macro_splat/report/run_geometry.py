@@ -1,0 +1,142 @@
+"""A run in lengths that can be read: its cameras, lenses and splats in the capture's own frame, in mm where known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from nerfstudio.models.splatfacto import SH2RGB
+from numpy.typing import NDArray
+
+from macro_splat.video.views import object_middle, training_poses
+
+if TYPE_CHECKING:
+    from macro_splat.runs.load import Run
+
+SHARP_PX = 2.0
+"""Diameter of the circle of confusion that still counts as sharp, in pixels."""
+OPAQUE = 0.5
+WITHIN = 3.0
+"""Splats farther from the object's middle than so many times their median distance are not of the object."""
+INNER = (0.01, 0.99)
+"""Quantiles between which a size is measured."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunGeometry:
+    """Lengths in `unit`; V training views, N opaque splats."""
+
+    unit: str | None
+    """None: the capture's scale is unknown, and lengths are in its own units."""
+    cameras: NDArray[np.float64]
+    """[V, 4, 4] refined poses."""
+    centre: NDArray[np.float64]
+    """[3] of the object."""
+    points: NDArray[np.float64]
+    """[N, 3]."""
+    colours: NDArray[np.uint8]
+    """[N, 3]."""
+    focus: NDArray[np.float64] | None
+    """[V] focus distances; None without a lens."""
+    sharp_from: NDArray[np.float64] | None
+    sharp_to: NDArray[np.float64] | None
+    """[V] the depths between which the circle of confusion is at most `SHARP_PX`; infinite where it has no end."""
+    object_from: NDArray[np.float64]
+    object_to: NDArray[np.float64]
+    """[V] depths between which the object lies."""
+
+    def size(self) -> NDArray[np.float64] | None:
+        """Length, width and height [3] of the object along its own principal axes, the longest first."""
+        points = self.points[of_object(self.points, self.centre)]
+        if len(points) < 4:
+            return None
+        axes = np.linalg.eigh(np.cov(points.T))[1]
+        low, high = np.quantile((points - points.mean(axis=0)) @ axes, INNER, axis=0)
+        return np.sort(high - low)[::-1]
+
+
+@torch.no_grad()
+def run_geometry(run: Run) -> RunGeometry:
+    """Everything from the model's frame to the capture's: x_model = s (R x + t)."""
+    model, metadata = run.model, run.metadata
+    # Other dataparsers than ours do not say how they moved the scene.
+    scale, mm = float(metadata.get("dataparser_scale", 1.0)), metadata.get("mm_per_unit")
+    transform = np.asarray(metadata.get("dataparser_transform", np.eye(3, 4)), dtype=np.float64)
+    rotation, shift = transform[:, :3], transform[:, 3]
+    per_unit = 1.0 if mm is None else float(mm)
+    to_unit = per_unit / scale
+
+    def to_world(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (points / scale - shift) @ rotation * per_unit
+
+    poses = training_poses(run)
+    middle = object_middle(model, poses)
+    opaque = (torch.sigmoid(model.opacities) > OPAQUE).squeeze(-1)
+    means = model.means[opaque].cpu().numpy().astype(np.float64)
+    dc = model.features_dc[opaque].cpu()
+    colours = SH2RGB(dc) if model.config.sh_degree > 0 else torch.sigmoid(dc)
+    cameras = poses.copy()
+    cameras[:, :3, :3] = rotation.T @ poses[:, :3, :3]
+    cameras[:, :3, 3] = to_world(poses[:, :3, 3])
+    points, centre = to_world(means), to_world(middle[None])[0]
+    depths = _depths(cameras, points[of_object(points, centre)])
+    focus = sharp_from = sharp_to = None
+    if model.lens is not None:
+        focal = run.datamanager.train_dataset.cameras.fx.reshape(-1).double().cpu().numpy()
+        inverse = model.lens.inverse_focus_distance().double().cpu().numpy()
+        radius = model.lens.aperture_radius().double().cpu().numpy()
+        focus = _inverse(inverse) * to_unit
+        sharp_from, sharp_to = (edge * to_unit for edge in depth_of_field(inverse, radius, focal))
+    return RunGeometry(
+        unit="mm" if mm is not None else metadata.get("scene_unit"),
+        cameras=cameras,
+        centre=centre,
+        points=points,
+        colours=(255 * colours.clamp(0, 1)).round().byte().numpy(),
+        focus=focus,
+        sharp_from=sharp_from,
+        sharp_to=sharp_to,
+        object_from=depths[0],
+        object_to=depths[1],
+    )
+
+
+def depth_of_field(
+    inverse_focus: NDArray[np.float64], aperture_radius: NDArray[np.float64], focal_px: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nearest and farthest depth with a circle of confusion of at most `SHARP_PX`.
+
+    From the law diameter = 2 · aperture radius · focal length in px · |1/focus − 1/depth|, solved for the depth.
+
+    Args:
+        inverse_focus: [V], 1 / length. aperture_radius: [V], length. focal_px: [V].
+
+    Returns:
+        [V] each, lengths; infinite where the farther end has none.
+    """
+    with np.errstate(divide="ignore"):
+        reach = SHARP_PX / (2 * aperture_radius * focal_px)
+    return _inverse(inverse_focus + reach), _inverse(inverse_focus - reach)
+
+
+def of_object(points: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of the points [N, 3] belong to the object around ``centre`` [3], and not to what floats far from it."""
+    distances = np.linalg.norm(points - centre, axis=1)
+    return distances <= WITHIN * (np.median(distances) if len(distances) else 0.0)
+
+
+def _depths(cameras: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[2, V] the depths between which the points lie for each camera, but for the outermost."""
+    if not len(points):
+        return np.full((2, len(cameras)), np.nan)
+    points = points[:: max(1, len(points) // 5000)]
+    low_high = [np.quantile((pose[:3, 3] - points) @ pose[:3, 2], INNER) for pose in cameras]
+    return np.transpose(low_high)
+
+
+def _inverse(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1/x; infinite at 0 and below."""
+    positive = values > 0
+    return np.where(positive, 1.0 / np.where(positive, values, 1.0), np.inf)
