@@ -74,12 +74,13 @@ def render(
         raise MacroSplatError(f"--views {views} --slices {slices}: at least 1 view and 2 slices")
     if width < 0 or height < 0:
         raise MacroSplatError(f"--width {width} --height {height}: give numbers of pixels, or 0")
+    # What was not asked for becomes even below.
+    write = writer_for(output, (width or 2, height or 2), fps)
     check_output(output, overwrite)
     trained = load_run(run, data=data)
     middle = spread_views(trained.metadata, len(trained.names), 1)[0]
     chosen = find_view(trained.names, view) if view else middle
     size = _size(trained, chosen, width, height, even=output.suffix.lower() == ".mp4")
-    write = writer_for(output, size, fps)
 
     with StageBars() as bars:
         if film == "stack":

@@ -88,7 +88,8 @@ def _held_out_view(run: Run, index: int, pictured: bool) -> MeasuredView:
     def composited(image: Tensor) -> Tensor:
         return model.composite_with_background(model.get_gt_img(image).cpu(), background)
 
-    pictures, figures = {SHARP: rgb}, {}
+    pictures: dict[str, Tensor] = {SHARP: rgb}
+    figures: dict[str, float] = {}
     for prefix, label, key in (("sharp", PHOTOGRAPH, "image"), ("truth", TRUTH, "sharp_image")):
         if key in batch:
             pictures[label] = composited(batch[key])
