@@ -85,6 +85,9 @@ def fuse_surface(
 ) -> Surface:
     """Fuse the depth maps of all views into truncated signed distances (Curless and Levoy, SIGGRAPH 1996).
 
+    A splat is drawn at the depth of its centre, nearer ones first, so that the surface lies up to one standard
+    deviation of the splats outside the true one.
+
     Args:
         gaussians, views: in the same frame.
         near: nearest depth that is shown. antialiased: see `Gaussians.render`.
@@ -176,7 +179,7 @@ def _extract(
     if not (known & (distance < 0)).any() or not (known & (distance > 0)).any():
         return None
     try:
-        vertices, triangles, _, _ = marching_cubes(distance, 0.0, gradient_direction="ascent", mask=known)
+        vertices, triangles, _, _ = marching_cubes(distance, 0.0, mask=known)
     except RuntimeError:  # of scikit-image: there is a change of sign, but not between known neighbours
         return None
     mesh = trimesh.Trimesh(vertices * voxel + low, triangles, process=False)
@@ -187,7 +190,7 @@ def _extract(
     mesh.update_faces((sizes >= SMALLEST_PART * sizes.max())[labels[triangles[:, 0]]])
     mesh.remove_unreferenced_vertices()
     normals = np.array(mesh.vertex_normals, dtype=np.float32)
-    return mesh.vertices.astype(np.float32), normals, mesh.faces.astype(np.int64)
+    return np.array(mesh.vertices, np.float32), normals, np.array(mesh.faces, np.int64)
 
 
 def _vertex_colors(maps: Sequence[_DepthMap], points: Tensor, normals: Tensor, reach: float) -> NDArray[np.uint8]:

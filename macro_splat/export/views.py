@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from macro_splat.export.frame import Frame
-from macro_splat.runs import Run
+
+if TYPE_CHECKING:
+    from macro_splat.runs import Run  # brings all of nerfstudio
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,12 @@ from typing import Any
 import yaml
 from nerfstudio.configs.base_config import PrintableConfig
 from nerfstudio.engine.trainer import TrainerConfig
+from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 
+from macro_splat.data.datamanager import MacroRigDataManagerConfig
 from macro_splat.errors import MacroSplatError
+from macro_splat.model.macro_splat_model import MacroSplatModelConfig
+from macro_splat.training.trainer import MacroSplatTrainerConfig
 
 METHOD = "macro-splat"
 _PACKAGES = ("nerfstudio", "macro_splat", "torch.optim")
@@ -37,8 +41,8 @@ def read_config(path: Path) -> TrainerConfig:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise MacroSplatError(f"{path} cannot be read ({error}); give the folder of another run") from error
-    loader = _ConfigLoader(text)
     try:
+        loader = _ConfigLoader(text)
         root = loader.get_single_node()
         method = _method_name(root)
         if method != METHOD:
@@ -49,13 +53,18 @@ def read_config(path: Path) -> TrainerConfig:
         raise MacroSplatError(f"{path} is broken: {_brief(error)}; restore it, or train again") from error
     except _RefusedError as error:
         raise MacroSplatError(f"{path}: {error}; it is broken or of another version: train again") from error
-    finally:
-        loader.dispose()
-    from macro_splat.training.trainer import MacroSplatTrainerConfig
-
-    if not isinstance(config, MacroSplatTrainerConfig):
-        raise MacroSplatError(f"{path} is no config of a {METHOD} training; give the folder of such a run")
+    if not _is_ours(config):
+        raise MacroSplatError(f"{path} is broken: it describes no {METHOD} training; restore it, or train again")
     return config
+
+
+def _is_ours(config: Any) -> bool:
+    """Whether what a run is made of is all of our classes."""
+    if not isinstance(config, MacroSplatTrainerConfig) or not isinstance(config.pipeline, VanillaPipelineConfig):
+        return False
+    pipeline = config.pipeline
+    ours = isinstance(pipeline.datamanager, MacroRigDataManagerConfig)
+    return ours and isinstance(pipeline.model, MacroSplatModelConfig)
 
 
 class _RefusedError(Exception):
@@ -121,15 +130,17 @@ def _config(loader: Any, name: str, node: yaml.Node) -> Iterator[Any]:
             value = field.default_factory()
         else:
             raise _RefusedError(f"{kind.__name__} lacks its option {field.name!r}")
-        if field.name == "_target" and field.default_factory is not dataclasses.MISSING:
-            _check_target(kind, value, field.default_factory())
+        if field.name == "_target":
+            own = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+            _check_target(kind, value, own)
         object.__setattr__(config, field.name, value)
 
 
 def _check_target(kind: type, target: Any, own: Any) -> None:
     """What a config sets up is its own class: another one would be called with arguments that the file chooses."""
     if target is not own:
-        raise _RefusedError(f"{kind.__name__} is to set up {str(target)[:80]!r} instead of {own.__name__}")
+        name = getattr(own, "__name__", "nothing")
+        raise _RefusedError(f"{kind.__name__} is to set up {str(target)[:80]!r} instead of {name}")
 
 
 def _call(loader: Any, name: str, node: yaml.Node) -> Any:

@@ -1,0 +1,82 @@
+"""The surface of a ball of splats is that ball."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from plyfile import PlyData
+
+from macro_splat.errors import MacroSplatError
+from macro_splat.export.surface import Surface, fuse_surface, write_mesh, write_points
+from tests.export.splats import ball, random_splats, views_around
+
+RADIUS = 10.0
+
+
+@pytest.fixture(scope="module")
+def surface() -> Surface:
+    return fuse_surface(ball(RADIUS, 40_000, 0.17), views_around(100), near=1.0, antialiased=False, voxel=0.5)
+
+
+def test_it_is_the_ball(surface: Surface) -> None:
+    radius = np.linalg.norm(surface.vertices, axis=1)
+    assert abs(np.median(radius) - RADIUS) < 0.02 * RADIUS
+    assert np.quantile(np.abs(radius - RADIUS), 0.95) < 0.04 * RADIUS
+    mesh = trimesh.Trimesh(surface.vertices, surface.triangles, process=False)
+    assert mesh.is_watertight
+    assert abs(mesh.volume / (4 / 3 * np.pi * RADIUS**3) - 1) < 0.03  # negative if it were inside out
+
+
+def test_normals_and_colours(surface: Surface) -> None:
+    outward = (surface.normals * surface.vertices).sum(axis=1) / np.linalg.norm(surface.vertices, axis=1)
+    assert np.quantile(outward, 0.05) > 0.9
+    np.testing.assert_allclose(np.linalg.norm(surface.normals, axis=1), 1, atol=1e-4)
+    above, below = surface.vertices[:, 2] > 2, surface.vertices[:, 2] < -2
+    for side, color in ((above, [230, 26, 26]), (below, [26, 26, 230])):
+        assert np.abs(np.median(surface.colors[side], axis=0) - color).max() < 12
+
+
+def test_crumbs_are_left_out() -> None:
+    scene = ball(RADIUS)
+    crumb = ball(0.6, 200, 0.1).moved(1.0, torch.eye(3).double(), torch.tensor([0.0, 0.0, 13.5]).double())
+    both = type(scene)(*(torch.cat([getattr(s, n) for s in (scene, crumb)]) for n in scene.__dataclass_fields__))
+    surface = fuse_surface(both, views_around(110), near=1.0, antialiased=False, voxel=0.5)
+    assert surface.vertices[:, 2].max() < 11
+
+
+def test_files(surface: Surface, tmp_path: Path) -> None:
+    write_points(tmp_path / "points.ply", surface, ["units: mm"])
+    ply = PlyData.read(str(tmp_path / "points.ply"))
+    assert ply.comments == ["units: mm"]
+    vertex = ply["vertex"]
+    np.testing.assert_array_equal(np.stack([vertex[n] for n in "xyz"], 1), surface.vertices)
+    np.testing.assert_array_equal(np.stack([vertex[n] for n in ("nx", "ny", "nz")], 1), surface.normals)
+    np.testing.assert_array_equal(np.stack([vertex[n] for n in ("red", "green", "blue")], 1), surface.colors)
+    for name in ("mesh.ply", "mesh.obj"):
+        write_mesh(tmp_path / name, surface)
+        mesh = trimesh.load(tmp_path / name, process=False)
+        np.testing.assert_allclose(mesh.vertices, surface.vertices, atol=1e-5)
+        np.testing.assert_array_equal(mesh.faces, surface.triangles)
+        np.testing.assert_allclose(mesh.visual.vertex_colors[:, :3], surface.colors, atol=1)
+
+
+def test_refusals(surface: Surface, tmp_path: Path) -> None:
+    views = views_around(100, count=2)
+    for voxel in (0.0, -1.0, float("nan")):
+        with pytest.raises(MacroSplatError, match="is impossible"):
+            fuse_surface(ball(), views, near=1.0, antialiased=False, voxel=voxel)
+    with pytest.raises(MacroSplatError, match="give at least"):
+        fuse_surface(ball(), views, near=1.0, antialiased=False, voxel=1e-3)
+    haze = random_splats(20)
+    haze = type(haze)(haze.means, haze.quats, haze.scales, 0.02 * haze.opacities, haze.sh)
+    with pytest.raises(MacroSplatError, match="no solid surface"):
+        fuse_surface(haze, views_around(5), near=0.1, antialiased=False)
+    with pytest.raises(MacroSplatError, match=r"must end in \.ply"):
+        write_points(tmp_path / "points.xyz", surface)
+    with pytest.raises(MacroSplatError, match=r"\.ply or \.obj"):
+        write_mesh(tmp_path / "mesh.stl", surface)
+    assert list(tmp_path.iterdir()) == []
