@@ -80,9 +80,11 @@ def focus_range(metadata: dict[str, Any], poses: Tensor, centre_depth: Tensor) -
     return near * (1 - MARGIN), far * (1 + MARGIN)
 
 
-def slider_step(low: float, high: float) -> float:
-    """A power of ten that divides the range into some hundreds or thousands of steps."""
-    return 10.0 ** math.floor(math.log10((high - low) / 300.0))
+def slider_range(low: float, high: float) -> tuple[float, float, float]:
+    """Bounds and step of a slider: the step is a power of ten, some hundreds or thousands of them, the bounds round."""
+    digits = -math.floor(math.log10((high - low) / 300.0))
+    step = 10.0**-digits
+    return max(round(low, digits), step), round(high, digits), step
 
 
 def _median(values: Tensor | None) -> float | None:
@@ -92,4 +94,4 @@ def _median(values: Tensor | None) -> float | None:
     return float(known.median()) if known.numel() else None
 
 
-__all__ = ["LensUnits", "focus_range", "slider_step"]
+__all__ = ["LensUnits", "focus_range", "slider_range"]

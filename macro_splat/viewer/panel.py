@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.viewer.color_maps import difference_colors
-from macro_splat.viewer.lens_units import LensUnits, focus_range, slider_step
+from macro_splat.viewer.lens_units import LensUnits, focus_range, slider_range
 from macro_splat.viewer.photograph import photograph_seen_by
 
 if TYPE_CHECKING:
@@ -56,9 +56,8 @@ class MacroLensPanel(nn.Module):
         self._reference = model
         views, metadata = self._model.training_views, self._model.kwargs["metadata"]
         self._units = LensUnits.of(metadata)
-        near, far = (
-            value * self._units.length for value in focus_range(metadata, views.poses, views.centre_depth(views.poses))
-        )
+        depths = focus_range(metadata, views.poses, views.centre_depth(views.poses))
+        near, far, step = slider_range(*(depth * self._units.length for depth in depths))
         self._started = False
         self._click_awaited = False
         unit, count = self._units.name, len(views.poses)
@@ -77,11 +76,15 @@ class MacroLensPanel(nn.Module):
             self._aperture = ViewerSlider("Blur strength", 1.0, 0.0, 4.0, 0.05)
             self._aperture.hint = "Pupil of the virtual lens over that of the photographs."
         self._aperture.cb_hook = lambda _: self._slider_moved()
-        step = slider_step(near, far)
         self._focus: ViewerSlider[float] = ViewerSlider(
-            f"Focus, {unit}", 0.5 * (near + far), near, far, step, cb_hook=lambda _: self._slider_moved()
+            f"Focus, {unit}",
+            float(near + step * round(0.5 * (far - near) / step)),
+            near,
+            far,
+            step,
+            cb_hook=lambda _: self._slider_moved(),
         )
-        self._here = ViewerButton("Focus here: press, then click the picture", lambda _: self._await_click())
+        self._here = ViewerButton("Focus here (then click)", lambda _: self._await_click())
         self._view = ViewerSlider("Training view", 0, 0, max(count - 1, 1), 1, cb_hook=lambda _: None)
         self._take = ViewerButton("Take its lens", lambda _: self._take_lens())
         self._go = ViewerButton("Go there", lambda _: self._go_to_view())
@@ -129,12 +132,12 @@ class MacroLensPanel(nn.Module):
         self._update()
 
     def _take_lens(self) -> None:
-        self._set_lens(self._model.lens_of_view(self._clicked(int(self._view.value))))
+        self._set_lens(self._model.lens_of_view(self._chosen_view()))
         _set(self._mode, VIRTUAL)
         self._update()
 
     def _go_to_view(self) -> None:
-        viewer, view = self._viewer, self._clicked(int(self._view.value))
+        viewer, view = self._viewer, self._chosen_view()
         if viewer is None:
             return
         camera = self._training_camera(view)
@@ -226,17 +229,18 @@ class MacroLensPanel(nn.Module):
 
     def _lens_here(self) -> VirtualLens:
         """The lens that is looked through now."""
-        camera = None if self._viewer is None else self.control.get_camera(CLICK_HEIGHT, CLICK_HEIGHT)
-        if camera is None:
+        viewer = self._viewer
+        camera = None if viewer is None else self.control.get_camera(CLICK_HEIGHT, CLICK_HEIGHT)
+        if viewer is None or camera is None:
             return self._model.lens_of_view(0)
-        camera.metadata = {"cam_idx": self._clicked(0)}
+        camera.metadata = {"cam_idx": viewer.current_camera_idx}
         lens = self._model.lens_seen_through(camera)
         assert lens is not None
         return lens
 
-    def _clicked(self, view: int) -> int:
-        """Within the views that there are."""
-        return min(max(view, 0), len(self._model.training_views.poses) - 1)
+    def _chosen_view(self) -> int:
+        """The training view that the slider names; a slider has two ends even where there is but one view."""
+        return min(int(self._view.value), len(self._model.training_views.poses) - 1)
 
     def _update(self) -> None:
         model = self._model

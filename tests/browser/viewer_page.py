@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Browser, Page, Playwright, Route
+from playwright.sync_api import Browser, Locator, Page, Playwright, Route
 
 ARGUMENTS = [
     # WebGL on the processor.
@@ -87,6 +87,34 @@ class ViewerPage:
         """What the browser shows left of the control panel, [H, W, 3] in 0..255."""
         shot = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
         return np.asarray(shot, dtype=float)[:, : SIZE["width"] // 2]
+
+    def choose(self, label: str, option: str) -> None:
+        """Pick an option of a drop-down list of the control panel."""
+        self._element(label, "@aria-haspopup='listbox'").click()
+        self.page.get_by_role("option", name=option, exact=True).click()
+
+    def type_number(self, label: str, value: float) -> None:
+        """Type into the field beside a slider of the control panel."""
+        field = self._element(label, "@inputmode='numeric'")
+        field.fill(f"{value:g}")
+        field.press("Enter")
+
+    def number(self, label: str) -> float:
+        """What the field beside a slider says."""
+        return float(self._element(label, "@inputmode='numeric'").input_value())
+
+    def text(self, label: str) -> str:
+        """What a text field of the control panel says."""
+        return self._element(label, "@disabled").input_value()
+
+    def press(self, button: str) -> None:
+        """Press a button of the control panel."""
+        self.page.get_by_role("button", name=button, exact=True).click()
+
+    def _element(self, label: str, kind: str) -> Locator:
+        """The input of a kind that stands in one row with its label."""
+        row = f"//label[normalize-space()='{label}']/ancestor::div[.//input[{kind}]][1]"
+        return self.page.locator(f"xpath={row}//input[{kind}]").first
 
     def wait_until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         """Wait for a condition; fail with `what` was waited for and what the page says."""

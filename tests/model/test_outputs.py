@@ -123,12 +123,13 @@ def test_circle_follows_the_law(trainer, model) -> None:
     assert float(circle.min()) < 0 < float(circle.max())
 
 
-def test_clarity_is_that_of_the_training(trainer, model) -> None:
+def test_clarity_is_that_of_the_training(trainer, model, monkeypatch: pytest.MonkeyPatch) -> None:
     camera, _ = training_view(trainer, 0)
     outputs = render_sharp(model, camera)
-    focal_px = camera.fx[0, 0]
     depth = torch.where(outputs["accumulation"] > 0, outputs["depth"], 0.0)
-    torch.testing.assert_close(outputs["clarity"], model.head.clarity(0, depth, focal_px), atol=1e-5, rtol=0)
+    monkeypatch.setattr(model.head.config, "blurred_weight", 0.5)  # at 1 the loss does not ask for it
+    torch.testing.assert_close(outputs["clarity"], model.head.clarity(0, depth, camera.fx[0, 0]), atol=1e-4, rtol=0)
+    assert float(outputs["clarity"].min()) < 0.9
 
 
 def test_virtual_lens_takes_the_place_of_the_views(trainer, model) -> None:
@@ -136,7 +137,7 @@ def test_virtual_lens_takes_the_place_of_the_views(trainer, model) -> None:
     own = render_sharp(model, camera)
     model.virtual_lens = VirtualLens(model.lens_of_view(0).focus_distance, 0.0)
     pinhole = render_sharp(model, camera)
-    torch.testing.assert_close(pinhole["rgb_blurred"], pinhole["rgb"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(pinhole["rgb_blurred"], pinhole["rgb"], atol=1e-4, rtol=0)
     assert torch.equal(pinhole["rgb"], own["rgb"])
     model.virtual_lens = lens = VirtualLens(0.9 * model.lens_of_view(0).focus_distance, 0.03)
     outputs = render_sharp(model, camera)

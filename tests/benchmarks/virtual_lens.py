@@ -1,0 +1,103 @@
+"""Photographs that were never trained on, taken by a virtual lens: a slice of every focus stack is held out.
+
+    python tests/benchmarks/virtual_lens.py CAPTURE [--slice K] [--iterations N] [--keep FOLDER]
+
+Trains on the other slices, renders every stack's pose with the virtual lens focused where the held-out slice was and
+with the pupil that the training learnt, and compares with that slice's photograph: PSNR, beside that of the training
+slices as re-blurred by their own lenses and of the sharp render against both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from macro_splat.defocus.virtual_lens import VirtualLens
+from macro_splat.runs.load import find_run, load_run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("capture", type=Path)
+    parser.add_argument("--slice", type=int, default=2, help="stack_index that is held out")
+    parser.add_argument("--iterations", type=int, default=1000)
+    parser.add_argument("--keep", type=Path, help="folder for the run, instead of a temporary one")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.keep or Path(temporary)
+        source, capture = arguments.capture.resolve(), folder / "capture"
+        held = hold_out(source, capture, arguments.slice)
+        train = [Path(sys.executable).with_name("ns-train"), "macro-splat", "--data", capture, "--vis", "tensorboard"]
+        train += ["--output-dir", folder / "run", "--max-num-iterations", arguments.iterations]
+        subprocess.run([str(word) for word in train], check=True, stdout=subprocess.DEVNULL)
+        for name, values in compare(folder / "run", source, held).items():
+            print(f"{name:32} {sum(values) / len(values):6.2f} dB   ({min(values):.2f} to {max(values):.2f})")
+
+
+def hold_out(source: Path, folder: Path, index: int) -> dict[str, dict[str, Any]]:
+    """Make the same capture without the slices of this index; its files stay where they are.
+
+    Returns:
+        The frames left out, by the file of another slice of their stack.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in source.iterdir():
+        if entry.name != "transforms.json" and not (folder / entry.name).exists():
+            (folder / entry.name).symlink_to(entry)
+    transforms = json.loads((source / "transforms.json").read_text(encoding="utf-8"))
+    held = [frame for frame in transforms["frames"] if frame.get("stack_index") == index]
+    assert held, f"{source}: no stack has a slice {index}"
+    names = {frame["file_path"] for frame in held}
+    transforms["frames"] = [frame for frame in transforms["frames"] if frame["file_path"] not in names]
+    transforms["train_filenames"] = [name for name in transforms["train_filenames"] if name not in names]
+    (folder / "transforms.json").write_text(json.dumps(transforms, indent=1), encoding="utf-8")
+    of_stack = {frame["stack_id"]: frame["file_path"] for frame in transforms["frames"] if "stack_id" in frame}
+    return {of_stack[frame["stack_id"]]: frame for frame in held}
+
+
+@torch.no_grad()
+def compare(run_folder: Path, source: Path, held: dict[str, dict[str, Any]]) -> dict[str, list[float]]:
+    """PSNR of every view; ``held``: of `hold_out`, of the capture `source`."""
+    run = load_run(find_run(run_folder))
+    model, datamanager = run.model, run.datamanager
+    assert model.lens is not None
+    pupil = float(model.lens.aperture_radius().median())
+    result: dict[str, list[float]] = {}
+
+    def note(name: str, picture: Tensor, photograph: Tensor) -> None:
+        photograph = photograph[..., :3].float() / (255.0 if photograph.dtype == torch.uint8 else 1.0)
+        error = float((picture - photograph).square().mean())
+        result.setdefault(name, []).append(float(-10.0 * torch.log10(torch.tensor(error))))
+
+    for view in range(len(datamanager.train_dataset)):
+        own = model.render_training_view(run.camera(view), view)
+        photograph = datamanager.cached_train[view]["image"]
+        note("training slices, own lens", own["rgb_blurred"], photograph)
+        note("training slices, sharp render", own["rgb"], photograph)
+        photographed = datamanager.train_dataset.image_filenames[view].as_posix()
+        frame = next((frame for name, frame in held.items() if photographed.endswith(f"/{name}")), None)
+        if frame is not None:
+            model.virtual_lens = VirtualLens(frame["focus_distance"] * run.metadata["dataparser_scale"], pupil)
+            outputs = model.render_training_view(run.camera(view), view)
+            model.virtual_lens = None
+            photograph = torch.from_numpy(np.array(Image.open(source / frame["file_path"]).convert("RGB")))
+            note("held-out slices, virtual lens", outputs["rgb_blurred"], photograph)
+            note("held-out slices, sharp render", outputs["rgb"], photograph)
+            note("held-out, neighbour's lens", own["rgb_blurred"], photograph)
+    return result
+
+
+if __name__ == "__main__":
+    main()

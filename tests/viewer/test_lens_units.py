@@ -1,0 +1,59 @@
+"""Millimetres and f-numbers."""
+
+import math
+
+import pytest
+import torch
+
+from macro_splat.defocus.virtual_lens import VirtualLens
+from macro_splat.viewer.lens_units import LensUnits, focus_range, slider_range
+
+LENS = {"focal_length_mm": torch.tensor([[50.0], [math.nan]]), "f_number": torch.tensor([[2.8], [2.8]])}
+
+
+def test_millimetres_and_f_numbers_where_the_capture_tells_them() -> None:
+    units = LensUnits.of({"dataparser_scale": 0.01, "mm_per_unit": 10.0, "scene_unit": "cm", "lens": LENS})
+    assert units.name == "mm"
+    assert units.length == pytest.approx(1000.0)
+    assert units.typical_f_number == pytest.approx(2.8)
+    radius = units.aperture_radius(2.0)  # 12.5 mm
+    assert radius == pytest.approx(0.0125)
+    assert units.f_number(radius) == pytest.approx(2.0)
+    assert units.f_number(0.0) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("metadata", "name", "length"),
+    [
+        ({}, "units", 1.0),
+        ({"dataparser_scale": 0.5, "mm_per_unit": None, "scene_unit": None}, "units", 2.0),
+        ({"dataparser_scale": 0.5, "mm_per_unit": 1.0, "lens": {}}, "mm", 2.0),
+    ],
+)
+def test_no_f_numbers_without_focal_length_or_scale(metadata: dict, name: str, length: float) -> None:
+    units = LensUnits.of(metadata)
+    assert (units.name, units.length, units.knows_f_numbers) == (name, length, False)
+
+
+def test_description_has_the_depth_of_field() -> None:
+    units = LensUnits.of({"dataparser_scale": 0.01, "mm_per_unit": 1.0, "lens": LENS})
+    text = units.describe(VirtualLens(1.2, 0.125), 1000.0)
+    # The circle is 2 px wide at |1/d - 1/z| = 2 / (2 * 0.125 * 1000) = 0.008.
+    near, far = 100 / (1 / 1.2 + 0.008), 100 / (1 / 1.2 - 0.008)
+    assert text == f"f/2, focus 120 mm, sharp {near:.5g} to {far:.5g} mm"
+
+
+def test_focus_range_holds_the_scene() -> None:
+    points = torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) * 0.02
+    pose = torch.eye(4)[None, :3].clone()
+    pose[0, 2, 3] = 1.0  # looks along -z at the origin
+    near, far = focus_range({"points3D_xyz": points}, pose, torch.ones(1))
+    assert 0.4 < near < 0.94
+    assert 1.06 < far < 1.7
+
+
+def test_slider_range_is_round() -> None:
+    low, high, step = slider_range(54.43862, 197.18509)
+    assert step == pytest.approx(0.1)
+    assert (low, high) == (pytest.approx(54.4), pytest.approx(197.2))
+    assert slider_range(0.0001, 20.0)[0] > 0
