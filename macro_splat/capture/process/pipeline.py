@@ -1,8 +1,8 @@
 """From a folder of photographs to a capture that trains: the stages of `macro-splat process`, in their order.
 
-find → stacks → sharpness → previews → masks → poses → scale → slices → write → report. A stage that was finished
-before, with the same photographs and settings, is not done again; whatever is written is whole or not there, so that an
-interrupted run goes on where it stopped.
+find → stacks → sharpness → previews → masks → poses → scale → slices → points → write → report. A stage that was
+finished before, with the same photographs and settings, is not done again; whatever is written is whole or not there,
+so that an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from macro_splat.capture.photographs.load import find_photographs
 from macro_splat.capture.process.findings import find_problems
 from macro_splat.capture.process.mask_stage import PreparedMask, ground_of, prepare_masks
 from macro_splat.capture.process.parallel import Progress
+from macro_splat.capture.process.points import points_from_stacks
 from macro_splat.capture.process.poses import Poses, poses_from_reconstruction, poses_from_rig
 from macro_splat.capture.process.previews import preview_stacks
 from macro_splat.capture.process.record import make_record, peak_memory_mb
@@ -150,6 +151,10 @@ class _Run:
                 # Of all photographs, left out or not: a slice is known by its place in the stack.
                 self.poses = poses_from_rig(rig, self.stacks)
                 self.scale = {"source": "rig", "mm_per_unit": 1.0, "deviation": None}
+            with self._timed("points"):
+                self.poses = points_from_stacks(
+                    self.poses, self._wanted_stacks(), self.masks, threads=settings.threads, progress=self.progress
+                )
         elif by_sfm:
             with self._timed("poses"):
                 poses = self._reconstruct()

@@ -29,7 +29,7 @@ LEVELS = 3
 
 def sharpest_slice(slices: Sequence[Picture]) -> NDArray[np.intp]:
     """[H, W] the place, in the stack, of the slice that is sharpest around each pixel; `slices` as of `fuse_stack`."""
-    return np.asarray(np.argmax([_sharpness(picture) for picture in slices], axis=0))
+    return np.asarray(np.argmax([sharpness_energy(picture) for picture in slices], axis=0))
 
 
 def fuse_stack(slices: Sequence[Picture], sharpest: NDArray[np.intp] | None = None) -> Picture:
@@ -71,10 +71,10 @@ def register(picture: Picture, alignment: SliceAlignment) -> Picture:
     return np.asarray(cv2.warpAffine(picture, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101))
 
 
-def _sharpness(picture: Picture) -> Picture:
-    """[H, W] energy of the Laplacian around every pixel."""
+def sharpness_energy(picture: Picture, sigma_px: float = ENERGY_SIGMA_PX) -> Picture:
+    """[H, W] energy of the Laplacian around every pixel of a picture [H, W, C], gathered by a Gaussian."""
     grey = cv2.GaussianBlur(picture[..., :3].mean(axis=-1), (0, 0), NOISE_SIGMA_PX)
-    return cv2.GaussianBlur(cv2.Laplacian(grey, cv2.CV_32F) ** 2, (0, 0), ENERGY_SIGMA_PX)
+    return cv2.GaussianBlur(cv2.Laplacian(grey, cv2.CV_32F) ** 2, (0, 0), sigma_px)
 
 
 def _gaussian_pyramid(picture: Picture, levels: int) -> list[Picture]:
