@@ -30,6 +30,9 @@ class DefocusConfig:
     """image: weight of the prior that focus distances and apertures are as the capture gives them. Without it noise in
     the photographs, which a smaller aperture fits better, draws the aperture down. The other operators are not exact
     enough to be held to a true lens."""
+    estimate_weight: float = 0.02
+    """image: weight of the prior that apertures are not smaller than estimated from the photographs, which is a lower
+    bound. It counts while the model is too coarse to tell, and a smaller blur always seems to fit better."""
     silhouette_weight: float = 0.1
     """Weight of the opacity where the photographs show nothing but a plain background."""
     blurred_weight: float = 1.0

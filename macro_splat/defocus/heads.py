@@ -186,7 +186,11 @@ class ImageHead(LensHead):
 
     def losses(self) -> dict[str, Tensor]:
         """The parent's, and that the lens is as given."""
-        return {**super().losses(), "lens_given": self.config.given_weight * self.lens.given_penalty()}
+        return {
+            **super().losses(),
+            "lens_given": self.config.given_weight * self.lens.given_penalty(),
+            "lens_estimated": self.config.estimate_weight * self.lens.estimated_penalty(),
+        }
 
     @torch.no_grad()
     def clarity(self, view: int, depth: Tensor | None, focal_px: Tensor) -> Tensor | None:

@@ -151,6 +151,16 @@ class LensBank(nn.Module):
         )
         return squares.mean()
 
+    def estimated_penalty(self) -> Tensor:
+        """How far pupils fell below what was estimated: mean square, in its deviations. Above it they are free.
+
+        The estimate takes the sharpest that a texture was seen for sharp, so it is a lower bound.
+        """
+        change = self.log_aperture_shared + self.log_aperture_residual[self.group]
+        known = self.aperture_uncertainty.isfinite() & (self.start_aperture > 0)
+        deviation = torch.where(known, self.aperture_uncertainty / self.start_aperture.clamp(min=1e-12), 1.0)
+        return (torch.where(known, change.clamp(max=0.0), 0.0) / deviation).square().mean()
+
     def residual_penalty(self) -> Tensor:
         """Mean square of the residuals of log pupil: the prior that one lens took all photographs."""
         return self.log_aperture_residual.square().mean()

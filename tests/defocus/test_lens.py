@@ -95,3 +95,24 @@ def test_only_what_was_given_is_held_to():
     lens.focus_origin.copy_(torch.tensor([Origin.GUESSED, Origin.GIVEN, Origin.UNKNOWN]))
     expected = (0.2**2 + 0.1**2 + (2 * FOCUS_PX_AS_LOG_APERTURE) ** 2) / 3
     assert float(lens.given_penalty()) == pytest.approx(expected)
+
+
+def test_an_estimated_pupil_is_a_lower_bound_within_its_deviation():
+    lens = bank()
+    lens.aperture_uncertainty.copy_(torch.tensor([0.5, 0.5, math.inf]) * lens.aperture_radius().detach())
+    with torch.no_grad():
+        lens.log_aperture_shared.fill_(-0.25)  # half a standard deviation below; the third was guessed, or given
+        lens.log_aperture_residual.copy_(torch.tensor([0.0, 0.5, 0.0]))
+    assert float(lens.estimated_penalty()) == pytest.approx(0.5**2 / 3)
+    lens.estimated_penalty().backward()
+    assert lens.log_aperture_shared.grad < 0  # which a step of descent makes larger
+    assert lens.log_aperture_residual.grad[1:].tolist() == [0.0, 0.0]
+
+
+def test_a_pinhole_has_no_estimate_to_hold_to():
+    lens = bank((10.0,), (0.0,))
+    lens.aperture_uncertainty.fill_(0.1)
+    penalty = lens.estimated_penalty()
+    penalty.backward()
+    assert float(penalty) == 0.0
+    assert all(torch.isfinite(p.grad).all() for p in lens.parameters() if p.grad is not None)
