@@ -206,9 +206,9 @@ def test_progress_reaches_the_end_of_every_stage(card: Path, rig: Path, tmp_path
         by_name(rig=rig, masks="make"),
         progress=lambda what, done, total: seen.setdefault(what, []).append((done, total)),
     )
-    assert list(seen) == ["Sharpness", "Stacks", "Masks", "Images"]
+    assert list(seen) == ["Sharpness", "Stacks", "Masks", "Points", "Images"]
     for what, steps in seen.items():
-        count = VIEWS if what == "Stacks" else VIEWS * SLICES
+        count = VIEWS if what in ("Stacks", "Points") else VIEWS * SLICES
         assert steps == [(i, count) for i in range(count + 1)]
 
 
