@@ -1,10 +1,11 @@
 """Photographs that were never trained on, taken by a virtual lens: a slice of every focus stack is held out.
 
-    python tests/benchmarks/virtual_lens.py CAPTURE [--slice K] [--iterations N] [--keep FOLDER]
+    python tests/benchmarks/virtual_lens.py CAPTURE [--slice K] [--iterations N] [--keep FOLDER] [--run RUN]
 
 Trains on the other slices, renders every stack's pose with the virtual lens focused where the held-out slice was and
 with the pupil that the training learnt, and compares with that slice's photograph: PSNR, beside that of the training
-slices as re-blurred by their own lenses and of the sharp render against both.
+slices as re-blurred by their own lenses and of the sharp render against both. With a RUN that was trained on all slices
+nothing is trained: each slice's view is rendered at the focus distance of the slice after the next of its stack.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ def main() -> None:
     parser.add_argument("--slice", type=int, default=2, help="stack_index that is held out")
     parser.add_argument("--iterations", type=int, default=1000)
     parser.add_argument("--keep", type=Path, help="folder for the run, instead of a temporary one")
+    parser.add_argument("--run", type=Path, help="a run on the whole capture, instead of a training")
     arguments = parser.parse_args()
+    if arguments.run is not None:
+        report(compare(arguments.run, arguments.capture, other_slices(arguments.capture)))
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
         source, capture = arguments.capture.resolve(), folder / "capture"
@@ -42,8 +47,25 @@ def main() -> None:
         train = [Path(sys.executable).with_name("ns-train"), "macro-splat", "--data", capture, "--vis", "tensorboard"]
         train += ["--output-dir", folder / "run", "--max-num-iterations", arguments.iterations]
         subprocess.run([str(word) for word in train], check=True, stdout=subprocess.DEVNULL)
-        for name, values in compare(folder / "run", source, held).items():
-            print(f"{name:32} {sum(values) / len(values):6.2f} dB   ({min(values):.2f} to {max(values):.2f})")
+        report(compare(folder / "run", source, held))
+
+
+def report(figures: dict[str, list[float]]) -> None:
+    for name, values in figures.items():
+        print(f"{name:32} {sum(values) / len(values):6.2f} dB   ({min(values):.2f} to {max(values):.2f})")
+
+
+def other_slices(source: Path) -> dict[str, dict[str, Any]]:
+    """The frame after the next of its stack, by the file of a slice."""
+    stacks: dict[str, list[dict[str, Any]]] = {}
+    for frame in json.loads((source / "transforms.json").read_text(encoding="utf-8"))["frames"]:
+        if "stack_index" in frame:
+            stacks.setdefault(frame["stack_id"], []).append(frame)
+    result = {}
+    for frames in stacks.values():
+        frames.sort(key=lambda frame: frame["stack_index"])
+        result |= {frame["file_path"]: frames[(k + 2) % len(frames)] for k, frame in enumerate(frames)}
+    return result
 
 
 def hold_out(source: Path, folder: Path, index: int) -> dict[str, dict[str, Any]]:
@@ -93,9 +115,9 @@ def compare(run_folder: Path, source: Path, held: dict[str, dict[str, Any]]) -> 
             outputs = model.render_training_view(run.camera(view), view)
             model.virtual_lens = None
             photograph = torch.from_numpy(np.array(Image.open(source / frame["file_path"]).convert("RGB")))
-            note("held-out slices, virtual lens", outputs["rgb_blurred"], photograph)
-            note("held-out slices, sharp render", outputs["rgb"], photograph)
-            note("held-out, neighbour's lens", own["rgb_blurred"], photograph)
+            note("other slices, virtual lens", outputs["rgb_blurred"], photograph)
+            note("other slices, sharp render", outputs["rgb"], photograph)
+            note("other slices, neighbour's lens", own["rgb_blurred"], photograph)
     return result
 
 

@@ -67,7 +67,8 @@ def test_modes_and_sliders_choose_the_lens(trainer) -> None:
     scale = model.kwargs["metadata"]["dataparser_scale"]
     assert model.virtual_lens.focus_distance == pytest.approx(115.0 * scale)
     assert model.virtual_lens.aperture_radius == pytest.approx(50.0 / 2.0 / 2.0 * scale)
-    assert panel._says.value.startswith("f/2, focus 115 mm, sharp 11")
+    # 2 px wide at |1/115 - 1/z| = 2 / (2 * 12.5 mm * 155.52 px).
+    assert panel._says.value == "f/2, focus 115 mm, sharp 108.58 to 122.23 mm"
     for mode in (SHARP, PHOTOGRAPHED):
         by_hand(panel._mode, mode)
         assert model.virtual_lens is None
