@@ -157,7 +157,7 @@ def make_mask(picture: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     scale = min(1.0, MASK_EDGE / max(full_height, full_width))
     small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else picture
     colours = small.astype(np.float32) / np.float32(255)
-    ground = _ground(colours)
+    ground = plain_ground(colours)
     if ground is None:
         return None
     difference = cv2.blur(np.abs(colours - ground).mean(axis=2), (NEIGHBOURHOOD, NEIGHBOURHOOD))
@@ -180,8 +180,15 @@ def make_mask(picture: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     return cv2.resize(target, (full_width, full_height), interpolation=cv2.INTER_NEAREST).astype(bool)
 
 
-def _ground(colours: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """The ground's colour [H, W, 3] at every pixel, by what most of the border shows; None if that is not plain."""
+def plain_ground(colours: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """The ground's colour at every pixel, by what most of the border shows; None if that is not plain.
+
+    Args:
+        colours: [H, W, 3] sRGB in 0..1.
+
+    Returns:
+        [H, W, 3].
+    """
     height, width = colours.shape[:2]
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).astype(np.float32)

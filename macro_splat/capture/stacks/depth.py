@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macro_splat.capture.format import Intrinsics, SparsePoints
+from macro_splat.capture.photographs.masks import TOLERANCE, plain_ground
 from macro_splat.capture.stacks.fusion import sharpness_energy
 
 CELL_PX = 4
@@ -64,6 +65,10 @@ def points_in_focus(slices: Sequence[Slice], mask: NDArray[np.bool_] | None = No
         usable &= mask
     # What is gathered around a pixel may be its neighbours' detail, across a silhouette: it must have some of its own.
     own = np.stack([sharpness_energy(picture, sigma_px=OWN_SIGMA_PX) for picture in pictures])[best, rows, columns]
+    seen = np.stack(pictures)[best, rows, columns]
+    ground = plain_ground(seen)
+    if ground is not None:
+        usable &= (np.abs(seen - ground) > TOLERANCE).any(axis=2)
     y, x = _surest_of_cells(np.where(usable & (own > OWN * peak), own, 0.0))
     k = best[y, x]
     low, top, high = (np.log(np.maximum(energy[k + step, y, x], 1e-12)) for step in (-1, 0, 1))
@@ -74,8 +79,7 @@ def points_in_focus(slices: Sequence[Slice], mask: NDArray[np.bool_] | None = No
     planes = np.stack([_in_plane_of_focus(each, reference, x, y) for each in slices])
     every = np.arange(len(x))
     xyz = (1 - share) * planes[first, every] + share * planes[first + 1, every]
-    colours = np.stack(pictures)[k, y, x]
-    return SparsePoints(xyz, np.round(255 * colours).astype(np.uint8))
+    return SparsePoints(xyz, np.round(255 * seen[y, x]).astype(np.uint8))
 
 
 def _magnification(of: Slice, against: Slice) -> float:
