@@ -24,7 +24,7 @@ from macro_splat.export.gaussians import Gaussians
 from macro_splat.export.views import View
 
 MESH_ENDINGS = (".ply", ".obj")
-SOLID, EMPTY = 0.6, 0.05
+SOLID, EMPTY = 0.9, 0.05
 """Pixels of more alpha show a surface, those of less show that there is nothing; between them nothing is known."""
 MOST_VOXELS = 256
 """Along an edge of the object's box, by default."""

@@ -69,11 +69,11 @@ def test_the_file_gives_the_model_s_picture(run: Run, tmp_path: Path, keep_all: 
 
 
 def test_lengths_are_true(exported: Exported) -> None:
-    """Distances between points of the object, as the exported splats show them and as they are."""
+    """Distances between points of the object in one view, as the exported splats show them and as they are."""
     splats = read_splats(exported.folder / "splats.ply")
     top, held_out = frames()
     generator = np.random.default_rng(0)
-    measured, true = [], []
+    ratios = []
     for frame in held_out:
         _, depth, alpha = look(splats, frame, top)
         truth = np.load(POD / frame["depth_file_path"]).squeeze()
@@ -83,16 +83,13 @@ def test_lengths_are_true(exported: Exported) -> None:
         ray = np.stack([(columns + 0.5 - top["cx"]) / top["fl_x"], (rows + 0.5 - top["cy"]) / top["fl_y"]], axis=1)
         ray = np.concatenate([ray, np.ones((len(ray), 1))], axis=1)
         pose = np.array(frame["transform_matrix"]) @ np.diag([1.0, -1.0, -1.0, 1.0])
-        for points, z in ((measured, depth), (true, truth)):
-            points.append((ray * z[rows, columns, None]) @ pose[:3, :3].T + pose[:3, 3])
-    one, other = np.concatenate(measured), np.concatenate(true)
-    pairs = generator.integers(0, len(one), (2, 4000))
-    length = np.linalg.norm(other[pairs[0]] - other[pairs[1]], axis=1)
-    pairs, length = pairs[:, length > 10], length[length > 10]  # the object is 22 mm across
-    assert len(length) > 500
-    found = np.linalg.norm(one[pairs[0]] - one[pairs[1]], axis=1)
-    assert abs(np.median(found / length) - 1) < METRIC_ERROR
-    assert np.median(np.abs(found / length - 1)) < METRIC_ERROR
+        found, true = ((ray * z[rows, columns, None]) @ pose[:3, :3].T + pose[:3, 3] for z in (depth, truth))
+        i, j = np.triu_indices(len(rows), 1)
+        length = np.linalg.norm(true[i] - true[j], axis=1)
+        far = length > 8  # the object is 22 mm across
+        assert far.sum() > 100
+        ratios.append((np.linalg.norm(found[i] - found[j], axis=1) / length)[far])
+    assert abs(np.median(np.concatenate(ratios)) - 1) < METRIC_ERROR
 
 
 def test_a_folder_holds_everything(exported: Exported) -> None:

@@ -19,7 +19,9 @@ RADIUS = 10.0
 
 @pytest.fixture(scope="module")
 def surface() -> Surface:
-    return fuse_surface(ball(RADIUS, 40_000, 0.17), views_around(100), near=1.0, antialiased=False, voxel=0.5)
+    return fuse_surface(
+        ball(RADIUS, 40_000, 0.17), views_around(100, 600.0, 160), near=1.0, antialiased=False, voxel=0.5
+    )
 
 
 def test_it_is_the_ball(surface: Surface) -> None:
