@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 FILE_NAME = "report.html"
 CHARTS_STYLE = """
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); gap: 1rem; }
-.chart { height: 20rem; min-width: 0; overflow: hidden; } #pose-view { overflow: hidden; } .legend i.scale { width: 12rem; margin: 0 .4em; }
+.chart { height: 20rem; min-width: 0; overflow: hidden; }
+#pose-view { overflow: hidden; }
+.legend i.scale { width: 12rem; margin: 0 .4em; }
 td.good { color: #1b5e20; font-weight: 600; }
 """
 
