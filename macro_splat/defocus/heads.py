@@ -130,7 +130,7 @@ class SplatHead(LensHead):
     """Every Gaussian is widened by the circle of confusion at its depth."""
 
     grow_gradient = 0.0002
-    sh_degree = 1
+    sh_degree = 2
     uses_silhouette = True
     takes_blur_net = True
 
@@ -164,7 +164,7 @@ class ImageHead(LensHead):
     needs_depth = True
     renders_sharp = True
     grow_gradient = 0.0002
-    sh_degree = 1
+    sh_degree = 2
     uses_silhouette = True
     takes_blur_net = True
     kernel_shape: Shape = "disc"

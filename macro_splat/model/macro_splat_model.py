@@ -59,8 +59,9 @@ class MacroSplatModelConfig(SplatfactoModelConfig):
     warmup_length: int = -1
     """Steps before Gaussians are added and removed; negative: chosen from the number of iterations."""
     sh_degree: int = -1
-    """Degree of the spherical harmonics of a colour; negative: 1 where a lens is learnt, whose blur a colour that may
-    change freely from view to view would explain away, else splatfacto's 3. Glossy things may want 2 or 3."""
+    """Degree of the spherical harmonics of a colour; negative: 2 where a lens is learnt, whose blur a colour that may
+    change freely from view to view would explain away, else splatfacto's 3. For what does not shine at all, 1 is a
+    little better."""
     densify_grad_thresh: float = -1.0
     """Gradient on screen above which a Gaussian is split; negative: chosen by the defocus mode, for gradients that come
     back through a blur are weaker."""

@@ -314,7 +314,7 @@ def test_needles_are_punished(build: Build) -> None:
     assert float(loss) == pytest.approx(0.1 * (20.0 - 10.0) / 2, rel=1e-4)
 
 
-@pytest.mark.parametrize(("mode", "degree"), [("off", 3), ("splat", 1), ("image", 1)])
+@pytest.mark.parametrize(("mode", "degree"), [("off", 3), ("splat", 2), ("image", 2)])
 def test_the_degree_of_harmonics_follows_the_mode(build: Build, mode: str, degree: int) -> None:
     model = build(mode=mode, sh_degree=-1).pipeline.model
     assert model.config.sh_degree == degree
