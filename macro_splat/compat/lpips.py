@@ -13,6 +13,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ PROBE_SECONDS = 4.0
 STALL_SECONDS = 20.0
 
 _Metric = torchmetrics.image.lpip.LearnedPerceptualImagePatchSimilarity
+_wanted = ContextVar("_wanted", default=True)
 
 
 class Lpips:
@@ -50,9 +52,13 @@ class Lpips:
 def lpips_or_none(**kwargs) -> Lpips | None:
     """LPIPS if its weights are in torch hub's cache or can be downloaded, else None after one line that says so.
 
+    Within `without_lpips` None at once.
+
     Args:
         kwargs: those of torchmetrics' `LearnedPerceptualImagePatchSimilarity` (nerfstudio's: `normalize=True`).
     """
+    if not _wanted.get():
+        return None
     if weights_file().is_file():
         return Lpips(_Metric(**kwargs))
     reason = why_unreachable()
@@ -78,6 +84,16 @@ def optional_lpips() -> Iterator[None]:
         yield
     finally:
         module.LearnedPerceptualImagePatchSimilarity = _Metric  # type: ignore[misc]
+
+
+@contextmanager
+def without_lpips() -> Iterator[None]:
+    """Within it models build without LPIPS, whether it could be had or not: for those that are not measured."""
+    token = _wanted.set(False)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
 
 
 def weights_file() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import re
@@ -16,6 +17,7 @@ from nerfstudio.pipelines.base_pipeline import Pipeline
 from torch import Tensor
 
 from macro_splat import compat
+from macro_splat.compat.lpips import without_lpips
 from macro_splat.data.datamanager import MacroRigDataManager
 from macro_splat.errors import MacroSplatError
 from macro_splat.model.macro_splat_model import MacroSplatModel
@@ -38,7 +40,7 @@ class Run:
     config: TrainerConfig
     """As the training wrote it; only device and the folders of data and checkpoints are those of here and now."""
     pipeline: Pipeline
-    """With the checkpoint loaded, in evaluation mode."""
+    """With the checkpoint loaded, in evaluation mode; its model has no LPIPS, whose weights would be downloaded."""
     step: int
     """At which the checkpoint was written."""
 
@@ -127,8 +129,11 @@ def load_run(path: Path, *, data: Path | None = None) -> Run:
     checkpoint, step = _find_checkpoint(folder / Path(config.relative_model_dir).name)
     config.load_dir = checkpoint.parent
     state = _read_checkpoint(checkpoint)
+    _take_color_degree(config, state)
     config.machine.device_type = "cuda" if torch.cuda.is_available() else "cpu"
-    pipeline = config.pipeline.setup(device=config.machine.device_type, test_mode="test", world_size=1, local_rank=0)
+    device = config.machine.device_type
+    with without_lpips():
+        pipeline = config.pipeline.setup(device=device, test_mode="test", world_size=1, local_rank=0)
     assert isinstance(pipeline, Pipeline)
     pipeline.eval()
     _check_state(checkpoint, state, pipeline)
@@ -168,6 +173,14 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise MacroSplatError(f"{path} is no checkpoint of a training; {remedy}")
     return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def _take_color_degree(config: TrainerConfig, state: dict[str, Tensor]) -> None:
+    """Where the degree of colour was left to the mode of defocus: what it was then, whatever it is in this version."""
+    model: Any = config.pipeline.model
+    coefficients = state.get(f"{_GAUSSIANS}features_rest")
+    if model.sh_degree < 0 and coefficients is not None and coefficients.ndim == 3:
+        model.sh_degree = math.isqrt(coefficients.shape[1] + 1) - 1
 
 
 def _check_state(path: Path, state: dict[str, Tensor], pipeline: Pipeline) -> None:

@@ -53,6 +53,20 @@ def test_without_network_the_model_builds_and_says_so_once(
     assert original.__module__ == "torchmetrics.image.lpip"
 
 
+def test_a_model_that_is_not_measured_asks_nobody(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def asked() -> str:
+        raise AssertionError("somebody looked for the weights")
+
+    monkeypatch.setattr(lpips, "weights_url", asked)
+    with lpips.without_lpips(), lpips.optional_lpips():
+        assert Model().lpips is None
+    assert capsys.readouterr().out == ""
+    with lpips.optional_lpips(), pytest.raises(AssertionError, match="looked for"):
+        Model()
+
+
 def test_a_silent_server_costs_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """As behind a firewall: the connection stands but no answer ever comes."""
     monkeypatch.setattr(lpips, "PROBE_SECONDS", 0.5)

@@ -180,6 +180,19 @@ def test_checkpoints(copy: Path) -> None:
     assert "there is no checkpoint" in complaint()
 
 
+def test_the_degree_of_colour_is_that_of_the_checkpoint(copy: Path) -> None:
+    """Where it was left to the mode of defocus, whose choice changes with the version."""
+    assert "sh_degree: -1" in (copy / "config.yml").read_text()
+    checkpoint = checkpoint_of(copy)
+    content = torch.load(checkpoint, weights_only=True)
+    name = "_model.gauss_params.features_rest"
+    content["pipeline"][name] = content["pipeline"][name][:, :3].clone()
+    torch.save(content, checkpoint)
+    model = load_run(copy).model
+    assert model.config.sh_degree == 1
+    assert torch.equal(model.features_rest, content["pipeline"][name])
+
+
 def test_the_capture_was_moved(copy: Path, tmp_path: Path) -> None:
     path = copy / "config.yml"
     text = path.read_text()
