@@ -38,7 +38,8 @@ def deblur(
     print(f"{len(record['views'])} photographs deblurred")
     print(f"  sharp  {out / 'sharp'}")
     if "sigma_maps" in record:
-        print(f"  blur   {out / 'sigma_colour'}   (yellow: {record['sigma_maps']['colours_reach_px']:.1f} px and more)")
+        reach = record["sigma_maps"]["colours_reach_px"]
+        print(f"  blur   {out / 'sigma_colour'}   (violet: sharp; yellow: {reach:.1f} px and more)")
     else:
         print("  blur   no maps: this mode of defocus has no lens")
     print(f"  lens   {out / 'lens.json'}")

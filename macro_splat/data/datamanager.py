@@ -267,7 +267,7 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
             data = dataset.get_data(index, image_type=self.config.cache_images_type)
             if truths:
                 data |= dataset.get_truth(index)
-            data = _undistorted(data, dataset.cameras, index)
+            data = undistorted(data, dataset.cameras, index)
             look(index, data)
             return CachedView(self._store, data)
 
@@ -305,7 +305,7 @@ class _EvalViews(Sequence[tuple[Cameras, dict]]):
         return self._datamanager.eval_view(range(len(self))[index])
 
 
-def _undistorted(data: dict[str, Any], cameras: Cameras, index: int) -> dict[str, Any]:
+def undistorted(data: dict[str, Any], cameras: Cameras, index: int) -> dict[str, Any]:
     """The pictures as seen through the camera that nerfstudio makes of a distorted one; it becomes `cameras[index]`.
 
     True depth is left out then: it cannot be interpolated across an object's edge.

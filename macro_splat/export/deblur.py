@@ -16,7 +16,7 @@ from nerfstudio.cameras.cameras import Cameras
 from numpy.typing import NDArray
 
 from macro_splat.atomic import atomic_write
-from macro_splat.data.datamanager import _undistorted
+from macro_splat.data.datamanager import undistorted
 from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
 from macro_splat.errors import MacroSplatError
 from macro_splat.model.lens_file import FILE_NAME as LENS_FILE
@@ -65,7 +65,8 @@ def deblur(
 
     Each is seen from the photograph's own pose, as the training refined it, and has the photograph's own size; of a
     distorted photograph it is the undistorted one, which is what was trained on. sigma is the standard deviation of
-    the blur in pixels, in steps of `SIGMA_STEP_PX`; 0 where nothing is. `lens.json` has the lenses, and says all this.
+    the blur in pixels, in steps of `SIGMA_STEP_PX`; 0, and black in colours, where nothing is. `lens.json` has the
+    lenses, and says all this.
 
     Returns:
         the content of `lens.json`.
@@ -89,9 +90,10 @@ def deblur(
             focal = float(camera.fx)
             depth = torch.where(picture["accumulation"] > 0.5, picture["depth"], 0.0)[..., 0]
             sigma = (2 * SIGMA_PER_DIAMETER * lens.blur_radius(i, depth, focal)).cpu().numpy()
-            levels = np.clip(np.round(sigma / SIGMA_STEP_PX), 0, 65535).astype(np.uint16)
-            _write_png(out / "sigma" / name, levels)
-            shown = sigma[depth.cpu().numpy() > 0]
+            seen = depth.cpu().numpy() > 0
+            levels = np.clip(np.round(sigma / SIGMA_STEP_PX), 1, 65535)  # from 1: in focus is not nothing
+            _write_png(out / "sigma" / name, np.where(seen, levels, 0).astype(np.uint16))
+            shown = sigma[seen]
             reach = max(reach, float(np.quantile(shown, SHOWN_SHARE)) if shown.size else 0.0)
             view |= {"sigma": f"sigma/{name}", "sigma_colour": f"sigma_colour/{name}", "focal_length_px": focal}
         views.append(view)
@@ -127,7 +129,7 @@ def full_size_cameras(run: Run, max_image_edge: int = 0) -> list[Cameras]:
         distortion = dataset.cameras.distortion_params
         if distortion is not None and bool(distortion[i].any()):
             # Puts the camera that sees straight into the data set.
-            _undistorted(dataset.get_data(i, image_type="uint8"), dataset.cameras, i)
+            undistorted(dataset.get_data(i, image_type="uint8"), dataset.cameras, i)
         camera = dataset.cameras[i : i + 1].to(run.model.device)
         edge = max(int(camera.width), int(camera.height))
         if 0 < max_image_edge < edge:
@@ -137,10 +139,12 @@ def full_size_cameras(run: Run, max_image_edge: int = 0) -> list[Cameras]:
 
 
 def _colored(path: Path, reach_px: float) -> NDArray:
-    """A map of sigma in viridis, BGR: dark = sharp, yellow = `reach_px` and more."""
+    """A map of sigma in viridis, BGR: violet = sharp, yellow = `reach_px` and more, black = nothing there."""
     levels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert levels is not None, path
     share = np.clip(levels * (SIGMA_STEP_PX / max(reach_px, 1e-6)), 0, 1)
-    return cv2.applyColorMap(np.round(255 * share).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
+    colored = cv2.applyColorMap(np.round(255 * share).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
+    return np.where(levels[..., None] > 0, colored, 0).astype(np.uint8)
 
 
 def _write_png(path: Path, pixels: NDArray) -> None:

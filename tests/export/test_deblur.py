@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 
 from macro_splat.errors import MacroSplatError
 from macro_splat.export.deblur import SIGMA_STEP_PX, DeblurConfig, deblur, full_size_cameras, picture_names
-from macro_splat.runs import Run
+from macro_splat.runs import Run, load_run
 from tests.conftest import POD
 from tests.end_to_end.outputs import psnr, read_picture
 
@@ -57,10 +58,11 @@ def test_maps_follow_from_the_lens_and_the_depth(deblurred: tuple[Path, dict[str
     focus, aperture = view["focus_distance"]["value_mm"], view["aperture_radius"]["value_mm"]
     expected = aperture * view["focal_length_px"] / 2 * np.abs(1 / focus - 1 / depth_mm)
     np.testing.assert_allclose((levels * SIGMA_STEP_PX)[solid], expected[solid], atol=0.01, rtol=2e-3)
-    assert (levels[~solid] == 0).all()
+    assert ((levels == 0) == ~solid).all()
     assert levels.max() > 1 / SIGMA_STEP_PX
     colour = cv2.imread(str(out / view["sigma_colour"]))
     assert colour.shape == (240, 320, 3)
+    assert ((colour == 0).all(axis=2) == ~solid).all()  # black is not the colour of what is in focus
     assert len(np.unique(colour.reshape(-1, 3), axis=0)) > 20
 
 
@@ -76,6 +78,36 @@ def test_full_size_where_training_was_reduced(run: Run, monkeypatch: pytest.Monk
     half = full_size_cameras(run, max_image_edge=160)[3]
     assert (int(half.width), int(half.height)) == (160, 120)
     assert float(half.fx) == pytest.approx(623.377, abs=0.01)
+
+
+def test_a_distorted_photograph(run: Run, tmp_path: Path) -> None:
+    """The sharp picture lies on the photograph as OpenCV straightens it, to its pixel and at its size."""
+    k1, view = 6.0, 7  # of so long a lens: moves the corners by 20 px
+    capture = Path(shutil.copytree(POD, tmp_path / "capture"))
+    path = capture / "transforms.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"k1": k1}))
+    k = np.array([[1246.7532467532467, 0, 159.5], [0, 1246.7532467532467, 119.5], [0, 0, 1]])  # of OpenCV's pixels
+    lens = np.array([k1, 0, 0, 0])
+    grid = np.stack(np.meshgrid(np.arange(320.0), np.arange(240.0)), axis=-1)
+    seen = cv2.undistortPoints(grid.reshape(-1, 1, 2), k, lens, P=k).reshape(grid.shape).astype(np.float32)
+    photograph = cv2.imread(str(POD / "images" / f"{view:03d}.jpg"))
+    distorted = cv2.remap(photograph, seen[..., 0], seen[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    assert cv2.imwrite(str(capture / "images" / f"{view:03d}.jpg"), distorted, [cv2.IMWRITE_JPEG_QUALITY, 98])
+    full, (x, y, width, height) = cv2.getOptimalNewCameraMatrix(k, lens, (320, 240), 0)
+    straight = cv2.undistort(distorted, k, lens, None, full)[y : y + height, x : x + width]
+
+    record = deblur(load_run(run.folder, data=capture), tmp_path / "out", DeblurConfig())
+    entry = record["views"][view]
+    assert (entry["width"], entry["height"]) == (width, height) != (320, 240)
+    assert entry["focal_length_px"] == pytest.approx(full[0, 0], rel=1e-4)
+    sharp = cv2.imread(str(tmp_path / "out" / entry["sharp"]))
+    assert sharp.shape == straight.shape
+    with torch.no_grad():
+        undistorted = run.model.render_training_view(run.camera(view), view)["rgb"].numpy()
+    as_good_as = psnr(undistorted[..., ::-1], photograph / 255)  # where nothing was distorted at all
+    assert psnr(sharp / 255, straight / 255) > as_good_as - 1.5
+    naive = cv2.resize(distorted, straight.shape[1::-1])
+    assert psnr(sharp / 255, straight / 255) > psnr(sharp / 255, naive / 255) + 2
 
 
 def test_names() -> None:
