@@ -31,14 +31,19 @@ ARGUMENTS = [
     "--no-first-run",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-# The page shows each rendered picture through an object URL, as JPEG (its depth, which hides the camera symbols behind
-# it, comes as PNG): kept here, to be read exactly as it came.
+# The page makes a blob of each rendered picture and one of its depth, which hides the camera symbols behind it. It
+# calls both image/jpeg, though the depth is a PNG: only what begins as a JPEG does is kept, to be read as it came.
 KEEP_PICTURES = """
 window.pictures = [];
-const make = URL.createObjectURL.bind(URL);
-URL.createObjectURL = (thing) => {
-    if (thing instanceof Blob && thing.type === "image/jpeg") window.pictures.push(thing);
-    return make(thing);
+window.Blob = class extends Blob {
+    constructor(parts = [], options = {}) {
+        super(parts, options);
+        const [first, second] = parts[0] instanceof Uint8Array ? parts[0] : [];
+        if (options.type === "image/jpeg" && first === 0xff && second === 0xd8) {
+            window.pictures.push(this);
+            window.lastPictureAt = performance.now();
+        }
+    }
 };
 """
 READ_PICTURE = """
@@ -48,6 +53,8 @@ async (index) => {
 }
 """
 SIZE = {"width": 960, "height": 600}
+QUIET_MS = 1000
+"""A resting viewer draws the next finer picture after 200 ms: what is sharp and as old as this is the last."""
 
 
 def find_chromium() -> str | None:
@@ -77,6 +84,20 @@ class ViewerPage:
     def is_sharp(self) -> bool:
         """Whether the last picture is one of full resolution, as the viewer sends it when the camera rests."""
         return self.picture_count() > 0 and min(self.picture().shape[:2]) > 200
+
+    def after(self, act: Callable[[], object], seconds: float = 120) -> np.ndarray:
+        """The other picture of full resolution that follows what is done, once no further one follows it."""
+        before = self.picture()
+        act()
+
+        def rests() -> bool:
+            if not self.page.evaluate(f"performance.now() - window.lastPictureAt > {QUIET_MS}"):
+                return False
+            picture = self.picture()
+            return self.is_sharp() and (picture.shape != before.shape or bool((picture != before).any()))
+
+        self.wait_until(rests, seconds, "another picture")
+        return self.picture()
 
     def picture(self, index: int = -1) -> np.ndarray:
         """A rendered picture as it came from the server, [H, W, 3] in 0..255."""
@@ -122,7 +143,7 @@ class ViewerPage:
         while not condition():
             if time.monotonic() > end:
                 raise AssertionError(f"after {seconds:.0f} s still waiting for {what}; errors: {sorted(self.errors)}")
-            self.page.wait_for_timeout(250)
+            self.page.wait_for_timeout(100)
 
 
 @contextmanager
