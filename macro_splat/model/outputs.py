@@ -23,11 +23,13 @@ class LazyOutputs(MutableMapping[str, Any]):
     def __init__(self, **ready: Any) -> None:
         self._values: dict[str, Any] = ready
         self._makers: dict[str, Callable[[], Tensor]] = {}
+        self._promised: dict[str, None] = {}
 
     def add(self, name: str, make: Callable[[], Tensor]) -> None:
-        """Promise an output, named after those that are there."""
+        """Promise an output, listed after those that are there, also after those set later."""
         self._values[name] = None
         self._makers[name] = make
+        self._promised[name] = None
 
     def __getitem__(self, name: str) -> Any:
         make = self._makers.get(name)
@@ -45,9 +47,11 @@ class LazyOutputs(MutableMapping[str, Any]):
     def __delitem__(self, name: str) -> None:
         del self._values[name]
         self._makers.pop(name, None)
+        self._promised.pop(name, None)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        # The viewer sets a depth of its own, and its split view begins with the last: that is to be a promised one.
+        return iter([name for name in self._values if name not in self._promised] + [*self._promised])
 
     def __len__(self) -> int:
         return len(self._values)

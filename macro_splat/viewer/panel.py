@@ -155,8 +155,8 @@ class MacroLensPanel(nn.Module):
         if self._viewer is None:
             return
         self._click_awaited = True
-        self._tell("click into the picture")
         self.control.register_pointer_cb("click", self._focus_at)
+        self._tell("click into the picture")
 
     def _focus_at(self, click: ViewerClick) -> None:
         """On a click, outside the training's lock."""

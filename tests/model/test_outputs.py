@@ -55,6 +55,15 @@ def test_an_output_is_made_once_and_only_when_read() -> None:
     assert calls == [1]
 
 
+def test_what_is_set_later_stands_before_what_is_promised() -> None:
+    outputs = LazyOutputs(rgb=1)
+    outputs.add("late", lambda: torch.ones(1))
+    outputs["depth of the viewer's own"] = 2
+    assert list(outputs) == ["rgb", "depth of the viewer's own", "late"]
+    del outputs["late"]
+    assert list(outputs) == ["rgb", "depth of the viewer's own"]
+
+
 def test_an_interrupted_output_is_made_again() -> None:
     attempts = []
 
