@@ -20,7 +20,7 @@ def running(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("ns-viewer")
     options = ("--load-config", trained_run / "config.yml")
     with watched("ns-viewer", *options, cwd=folder, log=folder / "ns-viewer.log") as running:
-        running.wait_for_viewer(240)
+        running.wait_for_viewer(400)
         yield running
 
 
@@ -28,7 +28,7 @@ def running(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def opened(running: Watched, browser: Browser, baseline: Baseline) -> Iterator[ViewerPage]:
     """The sharp picture from the place of the first training view, where the object is large."""
     with open_viewer(browser, running.port) as opened:
-        opened.wait_until(opened.is_sharp, 90, "the first picture")
+        opened.wait_until(opened.is_sharp, 240, "the first picture")
 
         def begin() -> None:  # what a test before has changed is the server's
             opened.choose("Output type", "rgb")
