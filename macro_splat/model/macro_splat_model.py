@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import MutableMapping
+import math
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Literal
@@ -160,6 +161,8 @@ class MacroSplatModel(SplatfactoModel):
         self.step = ALL_DONE  # as the parent has it; a resumed training counts on from where it was
         for name, parameter in self.gauss_params.items():
             parameter.data = torch.zeros_like(state[f"gauss_params.{name}"], device=self.device)
+        # A run's config may leave the degree to the mode, whose choice may have been another one in its version.
+        self.config.sh_degree = math.isqrt(self.features_rest.shape[1] + 1) - 1
         return super(SplatfactoModel, self).load_state_dict(state, **kwargs)
 
     # -- training ------------------------------------------------------------------------------------------------

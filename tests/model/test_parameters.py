@@ -319,3 +319,11 @@ def test_the_degree_of_harmonics_follows_the_mode(build: Build, mode: str, degre
     model = build(mode=mode, sh_degree=-1).pipeline.model
     assert model.config.sh_degree == degree
     assert model.features_rest.shape[1] == (degree + 1) ** 2 - 1
+
+
+def test_a_checkpoint_brings_its_degree_of_colour(build: Build) -> None:
+    older, model = (build(sh_degree=degree).pipeline.model for degree in (1, 2))
+    model.load_state_dict(older.state_dict())
+    assert model.config.sh_degree == 1
+    model.eval()
+    assert torch.isfinite(model.get_outputs_for_camera(older.kwargs["metadata"]["cameras"][:1])["rgb"]).all()

@@ -20,7 +20,7 @@ def grow(gradients: torch.Tensor, max_gaussians: int, threshold: float = 0.1) ->
     }
     params = torch.nn.ParameterDict({k: torch.nn.Parameter(v) for k, v in values.items()})
     optimizers = {k: torch.optim.Adam([v]) for k, v in params.items()}
-    strategy = BudgetStrategy(max_gaussians=max_gaussians, grow_grad2d=threshold)
+    strategy = BudgetStrategy(max_gaussians=max_gaussians, grow_grad2d=threshold, refine_stop_iter=1000)
     state = strategy.initialize_state(scene_scale=1.0)
     state["grad2d"], state["count"] = 2 * gradients, torch.full((COUNT,), 2.0)
     strategy._grow_gs(params, optimizers, state, step=1000)
@@ -48,3 +48,22 @@ def test_no_room(limit: int) -> None:
 
 def test_the_limit_holds_with_equal_gradients() -> None:
     assert len(grow(torch.ones(COUNT), COUNT + 5)) <= 5
+
+
+def test_the_budget_grows_evenly_from_round_to_round() -> None:
+    strategy = BudgetStrategy(max_gaussians=1000, refine_start_iter=500, refine_stop_iter=1500, refine_every=100)
+    assert [strategy.budget(step, 200) for step in (300, 500, 600, 1000, 1400, 2000)] == [
+        200,
+        280,
+        360,
+        680,
+        1000,
+        1000,
+    ]
+
+
+def test_rounds_before_the_last_leave_room_for_those_after() -> None:
+    means = grow(GRADIENTS, COUNT + 30)
+    early = BudgetStrategy(max_gaussians=COUNT + 30, refine_start_iter=1000, refine_stop_iter=2000, refine_every=100)
+    assert len(means) == 30
+    assert early.budget(1000, COUNT) == COUNT + 3
