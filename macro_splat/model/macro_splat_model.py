@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import MutableMapping
-import math
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Literal
