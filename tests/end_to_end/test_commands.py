@@ -123,10 +123,10 @@ def _activate(vertex: np.ndarray, names: list[str], function: Callable[[np.ndarr
 
 
 SCALES = [f"scale_{i}" for i in range(3)]
-HARMONICS = [f"f_rest_{i}" for i in range(9)]
+HARMONICS = [f"f_rest_{i}" for i in range(24)]
 FAULTS: dict[str, Callable[[np.ndarray], None]] = {
     "quaternions xyzw": lambda v: _swap(v, [f"rot_{i}" for i in range(4)], [1, 2, 3, 0]),
-    "harmonics interleaved": lambda v: _swap(v, HARMONICS, np.arange(9).reshape(3, 3).T.flatten().tolist()),
+    "harmonics interleaved": lambda v: _swap(v, HARMONICS, np.arange(24).reshape(3, 8).T.flatten().tolist()),
     "axes exchanged": lambda v: _swap(v, ["x", "y", "z"], [0, 2, 1]),
     "opacities activated": lambda v: _activate(v, ["opacity"], lambda x: 1 / (1 + np.exp(-x))),
     "scales activated": lambda v: _activate(v, SCALES, np.exp),
