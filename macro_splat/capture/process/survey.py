@@ -17,6 +17,7 @@ from macro_splat.capture.photographs.load import Photograph, load_photograph
 from macro_splat.capture.photographs.sharpness import Verdict, judge_focus, sharpness_map, sharpness_score
 from macro_splat.capture.process.parallel import Progress, for_each, threads_for
 from macro_splat.capture.process.stage_cache import StageCache, fingerprint, key_of
+from macro_splat.npy import load_npy
 
 VERSION = 1
 """Counts changes of what is kept, so that results of older versions are made anew."""
@@ -41,7 +42,7 @@ class Look:
 
     def load_map(self) -> NDArray[np.float32]:
         """The map of sharpness [h, w]."""
-        return np.load(self.sharpness, allow_pickle=False)
+        return load_npy(self.sharpness)
 
     def load_thumbnail(self) -> NDArray[np.uint8]:
         """The thumbnail [h, w, 3]."""
