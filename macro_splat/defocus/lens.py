@@ -157,7 +157,8 @@ class LensBank(nn.Module):
         The estimate takes the sharpest that a texture was seen for sharp, so it is a lower bound.
         """
         change = self.log_aperture_shared + self.log_aperture_residual[self.group]
-        known = self.aperture_uncertainty.isfinite() & (self.start_aperture > 0)
+        known = (self.aperture_origin == Origin.ESTIMATED) & self.aperture_uncertainty.isfinite()
+        known &= self.start_aperture > 0
         deviation = torch.where(known, self.aperture_uncertainty / self.start_aperture.clamp(min=1e-12), 1.0)
         return (torch.where(known, change.clamp(max=0.0), 0.0) / deviation).square().mean()
 

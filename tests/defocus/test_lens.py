@@ -99,9 +99,10 @@ def test_only_what_was_given_is_held_to():
 
 def test_an_estimated_pupil_is_a_lower_bound_within_its_deviation():
     lens = bank()
-    lens.aperture_uncertainty.copy_(torch.tensor([0.5, 0.5, math.inf]) * lens.aperture_radius().detach())
+    lens.aperture_uncertainty.copy_(0.5 * lens.aperture_radius().detach())
+    lens.aperture_origin.copy_(torch.tensor([Origin.ESTIMATED, Origin.ESTIMATED, Origin.EXIF]))
     with torch.no_grad():
-        lens.log_aperture_shared.fill_(-0.25)  # half a standard deviation below; the third was guessed, or given
+        lens.log_aperture_shared.fill_(-0.25)  # half a standard deviation below; what tags say may be left
         lens.log_aperture_residual.copy_(torch.tensor([0.0, 0.5, 0.0]))
     assert float(lens.estimated_penalty()) == pytest.approx(0.5**2 / 3)
     lens.estimated_penalty().backward()
@@ -112,6 +113,7 @@ def test_an_estimated_pupil_is_a_lower_bound_within_its_deviation():
 def test_a_pinhole_has_no_estimate_to_hold_to():
     lens = bank((10.0,), (0.0,))
     lens.aperture_uncertainty.fill_(0.1)
+    lens.aperture_origin.fill_(int(Origin.ESTIMATED))
     penalty = lens.estimated_penalty()
     penalty.backward()
     assert float(penalty) == 0.0
