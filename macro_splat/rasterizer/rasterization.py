@@ -7,6 +7,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from macro_splat.untraced import untraced
+
 RenderMode = Literal["RGB", "D", "ED", "RGB+D", "RGB+ED"]
 RasterizeMode = Literal["classic", "antialiased"]
 
@@ -123,10 +125,12 @@ def rasterization(
     }
     # Both are imported on first use: one starts a compiler, the other needs an NVIDIA card.
     if means.device.type == "cpu":
-        from .cpu import rasterization_cpu
+        with untraced():
+            from .cpu import rasterization_cpu
 
         return rasterization_cpu(*arguments, **options)
-    from .gsplat_backend import rasterization_gsplat
+    with untraced():
+        from .gsplat_backend import rasterization_gsplat
 
     return rasterization_gsplat(*arguments, **options, channel_chunk=channel_chunk)
 

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from macro_splat.untraced import untraced
+
 from .compilation import device
 from .lanes import fetch_add
 
@@ -58,6 +60,11 @@ def run(kernel: Callable, n_items: int, *args: Any) -> None:
     """
     if n_items <= 0:
         return
+    with untraced():  # a first call compiles, or loads what is compiled
+        _run(kernel, n_items, args)
+
+
+def _run(kernel: Callable, n_items: int, args: tuple) -> None:
     queue = np.array([0, n_items], dtype=np.int64)
     shares = [_Share(kernel, queue, args) for _ in range(min(get_num_threads(), n_items) - 1)]
     if shares:

@@ -172,7 +172,7 @@ class MacroLensPanel(nn.Module):
         with _lock(viewer):
             if not self._started:
                 self._set_lens(self._lens_here())
-            _set(self._focus, depth * self._units.length)
+            self._put_focus(depth)
             self._know()
             _set(self._mode, VIRTUAL)
             self._update()
@@ -207,9 +207,12 @@ class MacroLensPanel(nn.Module):
             typical = self._typical_aperture()
             value = lens.aperture_radius / typical if typical > 0 else 0.0
         _set(self._aperture, min(max(value, self._aperture.min), self._aperture.max))
-        focus = lens.focus_distance * self._units.length
-        _set(self._focus, min(max(focus, self._focus.min), self._focus.max))
+        self._put_focus(lens.focus_distance)
         self._know()
+
+    def _put_focus(self, depth: float) -> None:
+        """Move the slider to this depth, model units, or to its nearer end."""
+        _set(self._focus, min(max(depth * self._units.length, self._focus.min), self._focus.max))
 
     def _know(self) -> None:
         """Remember where the sliders were put: their callbacks come late, and by whom they were moved is not told."""

@@ -83,11 +83,18 @@ class Watched:
 
 @contextmanager
 def watched(name: str, *arguments: object, cwd: Path, log: Path) -> Iterator[Watched]:
-    """Run a program of this environment with its viewer on a free local port; it is ended afterwards."""
+    """Run a program of this environment with its viewer on a free local port; it is ended afterwards.
+
+    Where the test fails meanwhile, what the program has printed is printed too.
+    """
     port = free_port()
     viewer = ["--viewer.websocket-host", "127.0.0.1", "--viewer.websocket-port", port]
     with _started([_program(name), *arguments, *viewer], cwd, log) as process:
-        yield Watched(process, port, log)
+        try:
+            yield Watched(process, port, log)
+        except BaseException:
+            print(_read(log)[-5000:])
+            raise
 
 
 def free_port() -> int:
