@@ -36,6 +36,13 @@ class BudgetStrategy(DefaultStrategy):
         share = min(max((step + self.refine_every - self.refine_start_iter) / rounds, 0.0), 1.0)
         return int(count_at_start + share * (self.max_gaussians - count_at_start))
 
+    def _update_state(self, params: Any, state: dict[str, Any], info: dict[str, Any], packed: bool = False) -> None:
+        """gsplat's; a gradient that is no finite number counts as 0, or it would stay in the sums and in the budget."""
+        screen = info[self.key_for_gradient]
+        gradient = screen.absgrad if self.absgrad else screen.grad
+        gradient.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+        super()._update_state(params, state, info, packed)
+
     @torch.no_grad()
     def _grow_gs(self, params: Any, optimizers: Any, state: dict[str, Any], step: int) -> tuple[int, int]:
         if state.get("count_at_start") is None:  # the first round; checkpoints of older versions know no count

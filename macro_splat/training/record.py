@@ -6,21 +6,26 @@ import json
 import platform
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from macro_splat.atomic import atomic_write
+from macro_splat.training.finite_gradients import LeftOut
 
 FILE_NAME = "training.json"
 PACKAGES = ("macro-splat", "nerfstudio", "gsplat", "torch", "numba", "numpy")
 
 
-def write_record(folder: Path, *, seconds: float, steps: int, gaussians: int, device: str) -> None:
+def write_record(
+    folder: Path, *, seconds: float, steps: int, gaussians: int, device: str, left_out: LeftOut | None = None
+) -> None:
     """Write the record whole or not at all.
 
     Args:
         folder: of the run. seconds: of the training loop. steps: done in it. device: "cpu" or "cuda".
+        left_out: gradients that were no finite numbers; None = none were.
 
     Raises:
         OSError: it cannot be written.
@@ -32,6 +37,7 @@ def write_record(folder: Path, *, seconds: float, steps: int, gaussians: int, de
         "seconds": round(seconds, 3),
         "steps": steps,
         "gaussians": gaussians,
+        "nonfinite_gradients": asdict(left_out or LeftOut()),
     }
     with atomic_write(folder / FILE_NAME, "w") as file:
         json.dump(record, file, indent=1)

@@ -15,7 +15,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
-from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils import writer
 from nerfstudio.utils.decorators import check_main_thread
@@ -29,6 +28,7 @@ from macro_splat.errors import MacroSplatError
 from macro_splat.model.lens_file import FILE_NAME as LENS_FILE
 from macro_splat.model.lens_file import write_lens
 from macro_splat.model.schedule import Schedule, choose_iterations, choose_max_gaussians
+from macro_splat.training.finite_gradients import GuardedOptimizers, report_left_out
 from macro_splat.training.record import write_record
 
 EXTRA_STATE = "macro_splat"
@@ -86,7 +86,7 @@ class MacroSplatTrainer(Trainer):
                 f"{self._start_step - 1} already; give a larger number to train on"
             )
 
-    def setup_optimizers(self) -> Optimizers:
+    def setup_optimizers(self) -> GuardedOptimizers:
         """Fit the settings to the capture, then build the optimizers."""
         cameras = self.pipeline.datamanager.train_dataset.cameras
         pixels, on_gpu = float((cameras.width * cameras.height).float().mean()), self.device != "cpu"
@@ -105,7 +105,7 @@ class MacroSplatTrainer(Trainer):
         means = fitted["means"]
         means["optimizer"].lr *= pixel_size
         means["scheduler"].lr_final *= pixel_size
-        return Optimizers(fitted, self.pipeline.get_param_groups())
+        return GuardedOptimizers(fitted, self.pipeline.get_param_groups())
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -153,8 +153,11 @@ class MacroSplatTrainer(Trainer):
         training = model.training
         try:
             seconds, steps = time.monotonic() - self._began, step + 1 - self._start_step
+            assert isinstance(self.optimizers, GuardedOptimizers)
+            left_out, count = self.optimizers.left_out, int(model.num_points)
+            report_left_out(left_out, steps)
             write_record(
-                self.base_dir, seconds=seconds, steps=steps, gaussians=int(model.num_points), device=self.device
+                self.base_dir, seconds=seconds, steps=steps, gaussians=count, device=self.device, left_out=left_out
             )
             if self.config.report:
                 self._write_report(step)
