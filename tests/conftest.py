@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.browser.viewer_page import find_chromium, start_chromium
 
 POD = Path(__file__).resolve().parents[1] / "assets" / "pod_mini"
-TRAINED_ITERATIONS = 150
+TRAINED_ITERATIONS = 400
 
 
 @pytest.fixture(scope="session")

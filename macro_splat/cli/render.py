@@ -30,7 +30,7 @@ def render(
     view: str = "",
     views: int = 4,
     slices: int = 10,
-    blur: float = 1.0,
+    blur: float = 0.0,
     labels: bool = True,
     data: Path | None = None,
     overwrite: bool = False,
@@ -53,7 +53,8 @@ def render(
             middle, or for before-after several.
         views: how many photographs before-after shows, where no view is named.
         slices: of the stack.
-        blur: how much wider than the photograph's own lens focus-pull and stack open theirs.
+        blur: how much wider than the photograph's own lens focus-pull and stack open theirs; 0: as wide, or as much
+            wider as it takes to see where the focus is.
         labels: whether before-after says which side is which.
         data: folder of the capture, if it was moved since the training.
         overwrite: replace what is there.

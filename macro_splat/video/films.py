@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
+from macro_splat.video.free_sight import FreeSight
 from macro_splat.video.path import orbit
 from macro_splat.video.views import (
     View,
@@ -34,24 +35,28 @@ Frame = NDArray[np.uint8]
 """[H, W, 3] sRGB."""
 Size = tuple[int, int]
 """Width and height in pixels."""
+VISIBLE_BLUR = 0.03
+"""Diameter of the widest blur, as a share of the picture's width, that shows where the focus is."""
 
 
 def orbit_film(run: Run, size: Size, count: int) -> Iterator[Frame]:
-    """Sharp, around the object as the training cameras went."""
+    """Sharp, around the object as the training cameras went; what floats between camera and object is left out."""
     straighten(run)
     poses = training_poses(run)
     camera = fit_camera(run.camera(0), *size)
-    for pose in orbit(poses, object_middle(run.model, poses), count):
+    middle = object_middle(run.model, poses)
+    for pose in orbit(poses, middle, count):
         camera.camera_to_worlds = torch.from_numpy(pose[None]).float()
+        sight: Any = FreeSight(run.model, camera, middle)  # like a box, it says what is within
         with torch.no_grad():
-            yield to_frame(run.model.get_outputs_for_camera(camera)["rgb"])
+            yield to_frame(run.model.get_outputs_for_camera(camera, obb_box=sight)["rgb"])
 
 
 def focus_pull(run: Run, view: int, size: Size, count: int, blur: float) -> Iterator[Frame]:
     """The plane of focus goes through the object from front to back and back again, as seen from a training view.
 
     Args:
-        blur: the lens's pupil, relative to that of the photograph.
+        blur: see `lenses_through`.
     """
     scene = render_view(run, view, size)
     sweep = 0.5 * (1 - np.cos(2 * np.pi * np.arange(count) / count))
@@ -99,11 +104,16 @@ def lenses_through(run: Run, scene: View, shares: Sequence[float], blur: float) 
 
     Steps are even in 1/distance, so that each changes the blur by as much.
 
+    Args:
+        blur: the lens's pupil, relative to that of the photograph; 0: 1, or as much more as it takes to see it.
+
     Raises:
         MacroSplatError: the model has no lens, nothing is to be seen, or ``blur`` is no factor.
     """
-    if not (math.isfinite(blur) and blur > 0):
-        raise MacroSplatError(f"--blur {blur:g}: give a finite factor greater than 0; 1 is the photograph's own lens")
+    if not (math.isfinite(blur) and blur >= 0):
+        raise MacroSplatError(
+            f"--blur {blur:g}: give a factor, 1 is the photograph's own lens, or 0 for one that shows"
+        )
     if run.model.lens is None:
         raise MacroSplatError(
             f"{run.folder}: was trained without a lens (--pipeline.model.defocus.mode); only orbit shows it"
@@ -112,7 +122,10 @@ def lenses_through(run: Run, scene: View, shares: Sequence[float], blur: float) 
     if near_far is None:
         raise MacroSplatError(f"{scene.name}: the model shows nothing there to focus on; choose another --view")
     near, far = (1 / depth for depth in near_far)
-    radius = blur * run.model.lens_of_view(scene.index).aperture_radius
+    own = run.model.lens_of_view(scene.index).aperture_radius
+    # What is nearest is blurred by this diameter when what is farthest is in focus.
+    diameter = 2 * float(scene.focal_px) * own * (near - far)
+    radius = own * (blur or max(1.0, VISIBLE_BLUR * scene.rgb.shape[1] / max(diameter, 1e-9)))
     if radius == 0:
         raise MacroSplatError(f"{scene.name}: was taken all in focus (a pinhole); choose another --view")
     return [VirtualLens(1 / (near + share * (far - near)), radius) for share in shares]

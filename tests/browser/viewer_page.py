@@ -53,6 +53,8 @@ async (index) => {
 }
 """
 SIZE = {"width": 960, "height": 600}
+FULL_EDGE = 512
+"""nerfstudio's "Max Res": the longer edge of what is drawn at rest; meanwhile pictures are smaller."""
 QUIET_MS = 1000
 """A resting viewer draws the next finer picture after 200 ms: what is sharp and as old as this is the last."""
 
@@ -83,10 +85,16 @@ class ViewerPage:
 
     def is_sharp(self) -> bool:
         """Whether the last picture is one of full resolution, as the viewer sends it when the camera rests."""
-        return self.picture_count() > 0 and min(self.picture().shape[:2]) > 200
+        return self.picture_count() > 0 and max(self.picture().shape[:2]) >= FULL_EDGE
 
-    def after(self, act: Callable[[], object], seconds: float = 120) -> np.ndarray:
-        """The other picture of full resolution that follows what is done, once no further one follows it."""
+    def after(
+        self, act: Callable[[], object], looks: Callable[[np.ndarray], bool] | None = None, seconds: float = 120
+    ) -> np.ndarray:
+        """The other picture of full resolution that follows what is done, once no further one follows it.
+
+        Given `looks`, it is waited for a picture of which that is true: what is drawn for the first time may take
+        longer than the pictures before it are looked at.
+        """
         before = self.picture()
         act()
 
@@ -94,9 +102,10 @@ class ViewerPage:
             if not self.page.evaluate(f"performance.now() - window.lastPictureAt > {QUIET_MS}"):
                 return False
             picture = self.picture()
-            return self.is_sharp() and (picture.shape != before.shape or bool((picture != before).any()))
+            other = picture.shape != before.shape or bool((picture != before).any())
+            return self.is_sharp() and other and (looks is None or looks(picture))
 
-        self.wait_until(rests, seconds, "another picture")
+        self.wait_until(rests, seconds, "another picture" if looks is None else "a picture that looks as it should")
         return self.picture()
 
     def picture(self, index: int = -1) -> np.ndarray:

@@ -8,10 +8,14 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from macro_splat.cli.render import render
 from macro_splat.errors import MacroSplatError
+from macro_splat.runs import load_run
+from macro_splat.video.films import lenses_through
+from macro_splat.video.views import depth_range, render_view
 
 
 def pictures(folder: Path) -> dict[str, np.ndarray]:
@@ -38,6 +42,22 @@ def test_the_focus_goes_through_and_comes_back(trained_run: Path, tmp_path: Path
     assert np.abs(shown[0] - shown[4]).mean() > 0.5  # near and far
     for there, back in zip(shown[1:4], shown[:4:-1], strict=True):
         assert np.abs(there - back).max() <= 1
+
+
+def test_the_focus_is_seen_whatever_the_lens(trained_run: Path) -> None:
+    """The blur of what is nearest, when what is farthest is in focus, by the thin lens: 2·f·A·|1/near - 1/far|."""
+    run = load_run(trained_run)
+    scene = render_view(run, 3, (160, 120))
+    near_far = depth_range(scene)
+    assert near_far is not None
+    own = run.model.lens_of_view(3).aperture_radius
+    photographed = lenses_through(run, scene, [0.5], blur=1)[0]
+    assert photographed.aperture_radius == pytest.approx(own)
+    with torch.no_grad():
+        run.model.lens.log_aperture_shared -= 20  # next to a pinhole
+    seen = lenses_through(run, scene, [0.5], blur=0)[0]
+    diameter = 2 * float(scene.focal_px) * seen.aperture_radius * abs(1 / near_far[0] - 1 / near_far[1])
+    assert diameter == pytest.approx(0.03 * 160, rel=1e-3)
 
 
 def test_before_and_after(trained_run: Path, tmp_path: Path) -> None:
@@ -77,7 +97,7 @@ def test_a_stack_has_a_plane_of_focus_in_every_slice(trained_run: Path, tmp_path
         ("orbit", {"width": 121, "height": 80}, "H.264 needs even numbers"),
         ("orbit", {"width": -2}, "--width -2"),
         ("orbit", {"seconds": -1}, "--seconds -1"),
-        ("focus-pull", {"blur": 0}, "--blur 0"),
+        ("focus-pull", {"blur": -1}, "--blur -1"),
         ("focus-pull", {"view": "nobody.jpg"}, "no such training photograph"),
         ("stack", {"slices": 1, "output": "stack"}, "2 slices"),
     ],

@@ -107,10 +107,8 @@ def test_figures_are_those_of_the_pictures_and_the_lens_explains_the_blur(run: R
     assert told[-1] == (len(views), len(views))
     training = [view for view in views if view.index is not None]
     assert len(training) == len(run.names)
-    # After so short a training the model itself is still soft in some views.
-    gains = [view.figures["blurred_psnr"] - view.figures["sharp_psnr"] for view in training]
-    assert np.mean(gains) > 0.1
-    assert np.mean(np.array(gains) > 0) > 0.6
+    for view in training:
+        assert view.figures["blurred_psnr"] > view.figures["sharp_psnr"], view.name
     shown = next(view for view in training if view.pictures)
     photograph, sharp, blurred = (
         torch.from_numpy(shown.pictures[name]).float() / 255 for name in ("photograph", "sharp", "re-blurred")
