@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import pickle
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from macro_splat.data.datamanager import MacroRigDataManager
 from macro_splat.errors import MacroSplatError
 from macro_splat.model.macro_splat_model import MacroSplatModel
 from macro_splat.runs.config_file import read_config
+from macro_splat.training.checkpoints import checkpoints_in, newest_whole
 
 CONFIG = "config.yml"
 _DEPTH = 4
@@ -111,7 +111,7 @@ def find_run(path: Path) -> Path:
 
 
 def load_run(path: Path, *, data: Path | None = None) -> Run:
-    """Load the newest checkpoint of a run, on the GPU if there is one.
+    """Load the newest whole checkpoint of a run, on the GPU if there is one.
 
     Args:
         path: see `find_run`.
@@ -126,8 +126,9 @@ def load_run(path: Path, *, data: Path | None = None) -> Run:
     config = read_config(config_path)
     folder = config_path.parent
     config.pipeline.datamanager.data = _find_data(config, folder, data)
-    checkpoint, step = _find_checkpoint(folder / Path(config.relative_model_dir).name)
-    config.load_dir = checkpoint.parent
+    config.load_dir = folder / Path(config.relative_model_dir).name
+    step = newest_whole(config.load_dir)
+    checkpoint = checkpoints_in(config.load_dir)[step]
     state = _read_checkpoint(checkpoint)
     _take_color_degree(config, state)
     config.machine.device_type = "cuda" if torch.cuda.is_available() else "cpu"
@@ -150,15 +151,6 @@ def _find_data(config: TrainerConfig, folder: Path, data: Path | None) -> Path:
     if not Path(data).exists():
         raise MacroSplatError(f"{data} does not exist; give the folder of the capture with --data")
     return Path(data)
-
-
-def _find_checkpoint(folder: Path) -> tuple[Path, int]:
-    files = list(folder.glob("step-*.ckpt"))
-    steps = {int(match[1]): file for file in files if (match := re.fullmatch(r"step-(\d+)\.ckpt", file.name))}
-    if not steps:
-        raise MacroSplatError(f"{folder}: there is no checkpoint; train again, or longer: one is saved at the end")
-    step = max(steps)
-    return steps[step], step
 
 
 def _read_checkpoint(path: Path) -> dict[str, Tensor]:

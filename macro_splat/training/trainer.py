@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import yaml
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils import writer
@@ -22,13 +23,16 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from macro_splat.atomic import atomic_write
 from macro_splat.capture import read_capture
+from macro_splat.compat import whole_checkpoints
 from macro_splat.compat.idle_threads import stop_spinning
 from macro_splat.data.dataparser import MacroRigDataParserConfig
 from macro_splat.errors import MacroSplatError
 from macro_splat.model.lens_file import FILE_NAME as LENS_FILE
 from macro_splat.model.lens_file import write_lens
 from macro_splat.model.schedule import Schedule, choose_iterations, choose_max_gaussians
+from macro_splat.training.checkpoints import check_whole, checkpoints_in, damage, newest_whole
 from macro_splat.training.finite_gradients import GuardedOptimizers, report_left_out
+from macro_splat.training.folder_lock import lock_folder
 from macro_splat.training.record import write_record
 
 EXTRA_STATE = "macro_splat"
@@ -46,7 +50,11 @@ class MacroSplatTrainerConfig(TrainerConfig):
     """Write `report.html` into the run's folder at the end of the training."""
 
     def save_config(self) -> None:
-        """As the parent's, which `ns-train` calls before anything is loaded: a bad capture leaves nothing behind."""
+        """What `ns-train` calls before anything is loaded: a bad capture leaves nothing behind.
+
+        Raises:
+            MacroSplatError: the capture or --load-dir is bad, or another training writes into the folder.
+        """
         _check_resume(self.load_dir)
         datamanager: Any = self.pipeline.datamanager
         if isinstance(datamanager.dataparser, MacroRigDataParserConfig):
@@ -54,7 +62,18 @@ class MacroSplatTrainerConfig(TrainerConfig):
         if self.machine.device_type == "cuda" and not torch.cuda.is_available():
             CONSOLE.print("No usable NVIDIA card here: training on the CPU.", style="bold yellow")
             self.machine.device_type = "cpu"
-        super().save_config()
+        folder = self.get_base_dir()
+        folder.mkdir(parents=True, exist_ok=True)
+        lock_folder(folder)
+        path = folder / "config.yml"
+        CONSOLE.log(f"Saving config to: {path}")
+        with atomic_write(path, "w") as file:
+            yaml.dump(self, file)
+
+    def get_checkpoint_dir(self) -> Path:
+        """As the parent's, which nerfstudio asks just before it loads what lies there."""
+        whole_checkpoints.install(MacroSplatTrainerConfig, newest_whole)
+        return super().get_checkpoint_dir()
 
 
 class MacroSplatTrainer(Trainer):
@@ -62,8 +81,8 @@ class MacroSplatTrainer(Trainer):
 
     * the number of iterations, and everything that follows from it, is chosen when the capture is known;
     * learning rates of positions are in pixels of the photographs, so that no result depends on the scene's unit;
-    * a checkpoint is written whole or not at all, and holds the state of the random numbers, of the sampler and of the
-      densification: a resumed training goes on as if it had not been interrupted;
+    * a checkpoint is written whole or not at all, beside the one before it, and holds the state of the random numbers,
+      of the sampler and of the densification: a resumed training goes on as if it had not been interrupted;
     * Ctrl-C ends the training after the running step, with a checkpoint.
     """
 
@@ -205,6 +224,7 @@ class MacroSplatTrainer(Trainer):
         }
         try:
             self.checkpoint_dir.mkdir(parents=True, exist_ok=True)
+            self._make_room(step)
             # Not in the checkpoint folder itself: nerfstudio takes every file there for a checkpoint.
             with atomic_write(path, temporary_folder=self.base_dir) as file:
                 torch.save(state, file)
@@ -216,10 +236,23 @@ class MacroSplatTrainer(Trainer):
             CONSOLE.print(f"{message}; training goes on", style="bold red")
             return
         if self.config.save_only_latest_checkpoint:
-            for old in self.checkpoint_dir.glob("*.ckpt"):
-                if old != path:
+            for other, old in checkpoints_in(self.checkpoint_dir).items():
+                if other > step:  # what an earlier training in the same folder left, or a broken one
                     old.unlink()
         self._save_lens()
+
+    def _make_room(self, step: int) -> None:
+        """Leave but the newest whole one of the older checkpoints: the new one's stand-in, should it be damaged.
+
+        Before the new one is written: at no time there are more than two, the unfinished one included.
+        """
+        if not self.config.save_only_latest_checkpoint:
+            return
+        older = [path for other, path in checkpoints_in(self.checkpoint_dir).items() if other < step]
+        kept = next((path for path in older if damage(path) is None), None)
+        for path in older:
+            if kept not in (None, path):
+                path.unlink()
 
     def _save_lens(self) -> None:
         lens, dataset = self.pipeline.model.lens, self.pipeline.datamanager.train_dataset
@@ -235,10 +268,13 @@ class MacroSplatTrainer(Trainer):
             CONSOLE.print(f"{path}: could not be written ({_reason(error)}); the checkpoint is", style="bold red")
 
     def _load_checkpoint(self) -> None:
+        config, path = self.config, self.config.load_checkpoint
+        if config.load_dir is not None:
+            config.load_step = newest_whole(config.load_dir, config.load_step)
+            path = checkpoints_in(config.load_dir)[config.load_step]
+        elif path is not None:
+            check_whole(path)
         super()._load_checkpoint()
-        path = self.config.load_checkpoint
-        if self.config.load_dir is not None:
-            path = self.config.load_dir / f"step-{self._start_step - 1:09d}.ckpt"
         if path is None:
             return
         extra = torch.load(path, map_location="cpu", weights_only=True).get(EXTRA_STATE)
@@ -260,7 +296,7 @@ def _check_resume(folder: Path | None) -> None:
         return
     if not folder.is_dir():
         raise MacroSplatError(f"--load-dir {folder}: no such folder; it is the nerfstudio_models folder of a run")
-    if not any(folder.glob("step-*.ckpt")):
+    if not checkpoints_in(folder):
         raise MacroSplatError(f"--load-dir {folder}: no step-*.ckpt in it; it is a run's nerfstudio_models folder")
 
 

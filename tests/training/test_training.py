@@ -43,9 +43,9 @@ def command(folder: Path, capture: Path, *words: object) -> list[str]:
 
 
 def checkpoint(folder: Path) -> dict:
-    """The one checkpoint of the one run in the folder."""
+    """The newest checkpoint of the one run in the folder."""
     checkpoints.allow_numpy_scalars()
-    (path,) = folder.rglob("*.ckpt")
+    path = max(folder.rglob("*.ckpt"))
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -115,6 +115,34 @@ def test_bad_captures_get_one_line_and_leave_nothing(bad: str, tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
+def test_two_trainings_in_one_folder_are_refused(capture: Path, tmp_path: Path) -> None:
+    where = ("--experiment-name", "one", "--timestamp", "same")
+    first = subprocess.Popen(
+        command(tmp_path, capture, *where, "--max-num-iterations", "5000"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "one/macro-splat/same/config.yml").exists():
+            assert first.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        before = (tmp_path / "one/macro-splat/same/config.yml").read_bytes()
+        second = ns_train(tmp_path, capture, *where, "--max-num-iterations", "7")
+        assert second.returncode == 1
+        assert "same: another training is writing into this folder" in " ".join(second.stderr.split())
+        assert "Traceback" not in second.stderr
+        assert (tmp_path / "one/macro-splat/same/config.yml").read_bytes() == before
+        assert first.poll() is None
+    finally:
+        first.kill()
+        first.wait()
+    # The lock of a killed process is gone with it.
+    assert ns_train(tmp_path, capture, *where, "--max-num-iterations", "7").returncode == 0
+
+
 def test_bad_load_dir(capture: Path, tmp_path: Path) -> None:
     done = ns_train(tmp_path / "out", capture, "--load-dir", tmp_path / "nowhere")
     assert done.returncode == 1
@@ -130,7 +158,7 @@ def test_a_checkpoint_that_cannot_be_written_keeps_the_last_good_one(capture: Pa
     first = ns_train(tmp_path / "run", capture, "--max-num-iterations", "40")
     assert first.returncode == 0
     kept = checkpoint(tmp_path / "run")["step"]
-    size = next((tmp_path / "run").rglob("*.ckpt")).stat().st_size
+    size = min(path.stat().st_size for path in (tmp_path / "run").rglob("*.ckpt"))
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
