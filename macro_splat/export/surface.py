@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from plyfile import PlyData, PlyElement
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 from torch import Tensor
 
@@ -194,7 +195,10 @@ def _extract(
 
 
 def _vertex_colors(maps: Sequence[_DepthMap], points: Tensor, normals: Tensor, reach: float) -> NDArray[np.uint8]:
-    """The mean of the views that see a point of the surface, those that look straight at it the more. [V, 3]"""
+    """The mean of the views that see a point of the surface, those that look straight at it the more. [V, 3]
+
+    Where the views disagree the surface lies between what they see, and none sees it: it takes the colour beside it.
+    """
     total, weight = torch.zeros(len(points), 3), torch.zeros(len(points), 1)
     for seen_by in maps:
         m = seen_by.view.world_to_camera.float()
@@ -206,7 +210,12 @@ def _vertex_colors(maps: Sequence[_DepthMap], points: Tensor, normals: Tensor, r
         share = torch.where(visible, cosine.clamp(min=0.01), 0.0)[:, None]
         total += share * color
         weight += share
-    return (255 * total / weight.clamp(min=1e-6)).round().clamp(0, 255).byte().numpy()
+    colors = (255 * total / weight.clamp(min=1e-6)).round().clamp(0, 255).byte().numpy()
+    known = weight[:, 0].numpy() > 0
+    if known.any() and not known.all():
+        places = points.numpy()
+        colors[~known] = colors[known][cKDTree(places[known]).query(places[~known])[1]]
+    return colors
 
 
 def write_points(path: Path, surface: Surface, comments: Sequence[str] = ()) -> None:

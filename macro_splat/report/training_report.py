@@ -241,6 +241,7 @@ def _table(views: Sequence[MeasuredView], columns: Mapping[str, str], gain: tupl
         )
         if gains and gain is not None:
             difference = figures[gain[0]] - figures[gain[1]]
+            difference = round(difference, 2) + 0.0  # never -0.00
             cells += f"<td{' class=good' if difference > 0 else ''}>{difference:+.2f} dB</td>"
         label = "<b>mean</b>" if name == "mean" else escape(name)
         rows.append(f'<tr><th scope="row">{label}</th>{cells}</tr>')

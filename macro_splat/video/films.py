@@ -112,7 +112,7 @@ def lenses_through(run: Run, scene: View, shares: Sequence[float], blur: float) 
     """
     if not (math.isfinite(blur) and blur >= 0):
         raise MacroSplatError(
-            f"--blur {blur:g}: give a factor, 1 is the photograph's own lens, or 0 for one that shows"
+            f"--blur {blur:g}: give a factor (1: the photograph's own lens) or 0"
         )
     if run.model.lens is None:
         raise MacroSplatError(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from macro_splat.atomic import sync, temporary_folder
 from macro_splat.compat import ffmpeg
 from macro_splat.errors import MacroSplatError
 
@@ -102,12 +103,14 @@ def _is_a_picture(path: Path) -> bool:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to fill that takes the place of ``path`` when the block ends well, and vanishes if it does not."""
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
-        folder = Path(temporary) / "new"
+    with temporary_folder(path) as temporary:
+        folder = temporary / "new"
         folder.mkdir()
         yield folder
+        for file in folder.iterdir():
+            sync(file)
         if path.exists():
-            path.rename(Path(temporary) / "old")
+            path.rename(temporary / "old")
         folder.rename(path)
 
 
@@ -124,8 +127,8 @@ def _encode(
     if program is None:
         raise MacroSplatError("no ffmpeg on this machine, which writes videos: pip install imageio-ffmpeg")
     raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", f"{fps:g}", "-i", "pipe:")
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        unfinished = Path(folder) / path.name
+    with temporary_folder(path) as folder:
+        unfinished = folder / path.name
         command = [program, "-hide_banner", "-loglevel", "error", *raw, *output, str(unfinished.resolve())]
         with tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)
@@ -142,6 +145,7 @@ def _encode(
                 raise MacroSplatError(
                     f"{path}: ffmpeg could not write it ({said[-1] if said else f'exit code {code}'})"
                 )
+        sync(unfinished)
         os.replace(unfinished, path)
 
 

@@ -11,7 +11,7 @@ import trimesh
 from plyfile import PlyData
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.export.surface import Surface, fuse_surface, write_mesh, write_points
+from macro_splat.export.surface import Surface, _depth_map, _vertex_colors, fuse_surface, write_mesh, write_points
 from tests.export.splats import ball, random_splats, views_around
 
 RADIUS = 10.0
@@ -43,6 +43,16 @@ def test_normals_and_colours(surface: Surface) -> None:
     above, below = surface.vertices[:, 2] > 2, surface.vertices[:, 2] < -2
     for side, color in ((above, [230, 26, 26]), (below, [26, 26, 230])):
         assert np.abs(np.median(surface.colors[side], axis=0) - color).max() < 12
+
+
+def test_points_that_no_view_sees_take_the_colour_beside_them() -> None:
+    maps = [_depth_map(ball(RADIUS), view, 1.0, False) for view in views_around(100)]
+    above, below = (RADIUS * torch.tensor([[0.8, 0.0, height]]) for height in (0.6, -0.6))
+    points = torch.cat([above, below, 0.5 * above, 0.5 * below])
+    colors = _vertex_colors(maps, points, torch.nn.functional.normalize(points, dim=1), 1.0)
+    assert colors[0, 0] > 150 > 80 > colors[0, 2]  # red above, blue below
+    assert colors[1, 2] > 150 > 80 > colors[1, 0]
+    np.testing.assert_array_equal(colors[2:], colors[:2])
 
 
 def test_crumbs_are_left_out() -> None:
