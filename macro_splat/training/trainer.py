@@ -31,6 +31,7 @@ from macro_splat.model.lens_file import FILE_NAME as LENS_FILE
 from macro_splat.model.lens_file import write_lens
 from macro_splat.model.schedule import Schedule, choose_iterations, choose_max_gaussians
 from macro_splat.training.checkpoints import check_whole, checkpoints_in, damage, newest_whole
+from macro_splat.training.fair_lock import FairLock
 from macro_splat.training.finite_gradients import GuardedOptimizers, report_left_out
 from macro_splat.training.folder_lock import lock_folder
 from macro_splat.training.record import write_record
@@ -95,6 +96,7 @@ class MacroSplatTrainer(Trainer):
         """As the parent's."""
         if self.device == "cpu":
             stop_spinning()
+        self.train_lock: Any = FairLock()  # the viewer gets it from here
         super().setup(test_mode)
         self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], self._tell_how_it_went))
         # `max_num_iterations` means "more iterations" to the parent's loop; to users it means the end.
