@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page
 
 from macro_splat.video.writers import write_mp4
+from tests.browser.offline_page import asks_for_nothing
 
 pytestmark = pytest.mark.browser
 
@@ -43,17 +44,8 @@ def shown_share(stage: Locator) -> float:
 
 
 def test_it_draws_and_asks_for_nothing(page: Page, trained_run: Path) -> None:
-    requests: list[str] = []
-    errors: list[str] = []
-    page.on("request", lambda request: requests.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    report = trained_run / "report.html"
-    page.goto(report.as_uri())
-    page.wait_for_selector("#pose-view canvas", timeout=60_000, state="attached")
-    assert page.locator(".chart .plot-container").count() == 4
-    assert errors == []
-    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == [report.as_uri()]
+    with asks_for_nothing(page, trained_run / "report.html"):
+        assert page.locator(".chart .plot-container").count() == 4
     page.set_viewport_size({"width": 400, "height": 800})
     page.wait_for_function("document.documentElement.scrollWidth <= 400")
 

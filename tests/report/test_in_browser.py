@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from macro_splat.report.capture_report import write_capture_report
+from tests.browser.offline_page import asks_for_nothing
 from tests.report.outputs import write_output
 
 pytestmark = pytest.mark.browser
@@ -27,20 +28,12 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def test_it_draws_and_asks_for_nothing(page: Page, report: Path) -> None:
-    requests: list[str] = []
-    errors: list[str] = []
-    page.on("request", lambda request: requests.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.goto(report.as_uri())
-    page.wait_for_selector("#pose-view canvas", timeout=60_000, state="attached")
-    colours = "document.getElementById('pose-view').data[1].marker.color"
-    assert page.evaluate(colours) == list(range(1, 9))
-    page.check("input[name=colouring][value='1']")
-    page.wait_for_function(f"{colours}[0] === 2")
-    assert page.evaluate("document.getElementById('pose-view').data[0].line.color.every((c) => c === 2)")
-    assert errors == []
-    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == [report.as_uri()]
+    with asks_for_nothing(page, report):
+        colours = "document.getElementById('pose-view').data[1].marker.color"
+        assert page.evaluate(colours) == list(range(1, 9))
+        page.check("input[name=colouring][value='1']")
+        page.wait_for_function(f"{colours}[0] === 2")
+        assert page.evaluate("document.getElementById('pose-view').data[0].line.color.every((c) => c === 2)")
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
