@@ -1,13 +1,30 @@
-"""Files that are whole or not there: written under a temporary name, synced, renamed."""
+"""Files and folders that are whole or not there: written under a temporary name, synced, renamed.
+
+What a killed process leaves under a temporary name is removed by the next one that writes into the same folder. Which
+names have an owner that still lives is told by a lock of the kernel's on each, which ends with its process; where there
+are no such locks (Windows, some network drives) leftovers stay until they are deleted by hand.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
+_SUFFIX = ".unfinished"
+_TEMPORARY = re.compile(r"\..*\.[a-z0-9_]{8}\.unfinished")
+_cleaned: set[str] = set()
+"""Folders in which this process has looked for leftovers."""
 
 
 @contextmanager
@@ -23,7 +40,9 @@ def atomic_write(path: Path, mode: str = "wb", *, temporary_folder: Path | None 
         OSError: the disk is full, the folder cannot be written; ``path`` is as it was before.
     """
     folder = temporary_folder or path.parent
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".unfinished", dir=folder)
+    _clean_once(folder)
+    descriptor, name = _new_file(path.name, folder)
+    owned = None if fcntl is None else os.dup(descriptor)  # keeps the lock when the file is closed
     try:
         with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
@@ -34,6 +53,116 @@ def atomic_write(path: Path, mode: str = "wb", *, temporary_folder: Path | None 
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    finally:
+        if owned is not None:
+            os.close(owned)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside ``path`` to work in, which vanishes at the end.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    _clean_once(path.parent)
+    while True:
+        name = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent)
+        descriptor = None if fcntl is None else os.open(name, os.O_RDONLY)
+        if descriptor is None or _own(descriptor, name):
+            break
+        os.close(descriptor)
+    try:
+        yield Path(name)
+    finally:
+        shutil.rmtree(name, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, whose content appears as ``path`` when the block ends well, and vanishes if it does not.
+
+    Where ``path`` exists already, the new files take their places in it one after the other, and what else is there
+    stays.
+
+    Raises:
+        OSError: the disk is full, the folder cannot be made.
+    """
+    with temporary_folder(path) as temporary:
+        folder = temporary / "new"
+        folder.mkdir()
+        yield folder
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        for file in files:
+            sync(file)
+        if not path.exists():
+            os.replace(folder, path)
+            return
+        for file in files:
+            target = path / file.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, target)
+
+
+def sync(path: Path) -> None:
+    """See a file that others wrote safe on the disk, before it is given its final name."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove from a folder what killed processes left unfinished there; what cannot be removed stays."""
+    if fcntl is None or not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if not _TEMPORARY.fullmatch(path.name):
+            continue
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:  # gone meanwhile, or not ours
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+        except OSError:  # its owner lives; or the folder cannot be written, which is no business of ours
+            pass
+        finally:
+            os.close(descriptor)
+
+
+def _clean_once(folder: Path) -> None:
+    """Once for a process is enough: its own files do not stay behind."""
+    name = os.path.abspath(folder)
+    if name not in _cleaned:
+        _cleaned.add(name)
+        remove_leftovers(folder)
+
+
+def _new_file(name: str, folder: Path) -> tuple[int, str]:
+    while True:
+        descriptor, path = tempfile.mkstemp(prefix=f".{name}.", suffix=_SUFFIX, dir=folder)
+        if _own(descriptor, path):
+            return descriptor, path
+        os.close(descriptor)
+
+
+def _own(descriptor: int, name: str) -> bool:
+    """Mark a new temporary file or folder as ours; False if somebody removed it in the moment before."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:  # a file system without locks, where nobody removes anything either
+        return True
+    return os.path.exists(name)
 
 
 def _umask() -> int:

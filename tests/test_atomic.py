@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from macro_splat.atomic import atomic_write
+from macro_splat.atomic import atomic_folder, atomic_write, remove_leftovers
 
 
 @pytest.fixture(params=[0o022, 0o077, 0o002])
@@ -107,3 +110,123 @@ def test_a_relative_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with atomic_write(Path("a.txt"), "w") as file:
         file.write("x")
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+WRITE_FOR_EVER = """
+import sys, time
+from pathlib import Path
+from macro_splat.atomic import atomic_folder, atomic_write
+with atomic_write(Path(sys.argv[1], "a.bin")) as file, atomic_folder(Path(sys.argv[1], "films")) as folder:
+    file.write(b"half")
+    file.flush()
+    (folder / "0000.png").write_bytes(b"half")
+    print("there", flush=True)
+    time.sleep(1000)
+"""
+
+
+@pytest.fixture
+def writing(tmp_path: Path) -> Iterator[subprocess.Popen]:
+    """A process in the middle of writing a file and a folder."""
+    process = subprocess.Popen([sys.executable, "-c", WRITE_FOR_EVER, str(tmp_path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"there\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
+def test_what_a_killed_process_leaves_is_removed(
+    writing: subprocess.Popen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = {path.name for path in tmp_path.iterdir()}
+    assert len(theirs) == 2
+    assert all(name.endswith(".unfinished") for name in theirs)
+    others = tmp_path / ".notes.unfinished"  # named by somebody else
+    others.touch()
+    with atomic_write(tmp_path / "b.bin") as file:
+        file.write(b"x")
+    assert theirs < {path.name for path in tmp_path.iterdir()}, "its owner lives"
+    writing.kill()
+    writing.wait()
+    monkeypatch.setattr("macro_splat.atomic._cleaned", set())  # as another process would begin
+    with atomic_write(tmp_path / "b.bin") as file:
+        file.write(b"y")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".notes.unfinished", "b.bin"]
+
+
+def test_own_unfinished_files_stay(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "a.bin") as file, atomic_folder(tmp_path / "b") as folder:
+        file.write(b"a")
+        (folder / "c").write_bytes(b"c")
+        remove_leftovers(tmp_path)
+    assert (tmp_path / "a.bin").read_bytes() == b"a"
+    assert (tmp_path / "b/c").read_bytes() == b"c"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
+def test_a_file_that_is_taken_for_a_leftover_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may look between the making of a file and its lock."""
+    make, made = tempfile.mkstemp, []
+
+    def made_and_removed(*args, **kwargs):
+        descriptor, name = make(*args, **kwargs)
+        made.append(name)
+        if len(made) == 1:
+            remove_leftovers(tmp_path)
+            assert not os.path.exists(name)
+        return descriptor, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", made_and_removed)
+    with atomic_write(tmp_path / "a.bin") as file:
+        file.write(b"a")
+    assert (tmp_path / "a.bin").read_bytes() == b"a"
+    assert len(made) == 2
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("x")
+    link = tmp_path / ".a.abcdefgh.unfinished"
+    link.symlink_to(tmp_path / "precious")
+    remove_leftovers(tmp_path)
+    assert (tmp_path / "precious").read_text() == "x"
+
+
+def test_a_new_folder_appears_at_once(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "out") as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep/a").write_text("a")
+        assert not (tmp_path / "out").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out/deep/a").read_text() == "a"
+
+
+def test_an_old_folder_keeps_what_is_not_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a").write_text("old")
+    (out / "b").write_text("old")
+    with atomic_folder(out) as folder:
+        (folder / "a").write_text("new")
+        (folder / "deep").mkdir()
+        (folder / "deep/c").write_text("new")
+        assert (out / "a").read_text() == "old"
+    assert {path.relative_to(out).as_posix(): path.read_text() for path in out.rglob("*") if path.is_file()} == {
+        "a": "new",
+        "b": "old",
+        "deep/c": "new",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_fails_vanishes(tmp_path: Path) -> None:
+    def fill() -> None:
+        with atomic_folder(tmp_path / "out") as folder:
+            (folder / "a").write_text("a")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fill()
+    assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ import torch
 from nerfstudio.cameras.cameras import Cameras
 from numpy.typing import NDArray
 
-from macro_splat.atomic import atomic_write
+from macro_splat.atomic import atomic_folder, atomic_write
 from macro_splat.data.datamanager import undistorted
 from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
 from macro_splat.errors import MacroSplatError
@@ -75,6 +75,12 @@ def deblur(
         MacroSplatError: see `check_output`.
     """
     check_output(out, config)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_folder(out) as folder:
+        return _write(run, folder, config, progress)
+
+
+def _write(run: Run, out: Path, config: DeblurConfig, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
     lens, names = run.model.lens, picture_names(run.names)
     cameras = full_size_cameras(run, config.max_image_edge)
     for folder in FOLDERS if lens is not None else FOLDERS[:1]:

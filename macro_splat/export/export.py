@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from macro_splat.atomic import atomic_write
+from macro_splat.atomic import atomic_folder, atomic_write
 from macro_splat.errors import MacroSplatError
 from macro_splat.export.clean import CleanConfig, clean
 from macro_splat.export.formats import WRITERS, write_splats
@@ -95,19 +96,20 @@ def export(run: Run, out: Path, config: ExportConfig, progress: Progress = lambd
         record["surface"]["triangles"] = len(surface.triangles)
     # Everything that can go wrong has gone well: now the disk is touched.
     comments = [f"units: {frame.unit}", f"frame: {config.frame}", "macro-splat export"]
-    for done, file in enumerate(files):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        kind = file.stem if out.suffix == "" else config.what
-        if file.name == RECORD:
-            with atomic_write(file, "w") as stream:
-                json.dump(record, stream, indent=1)
-        elif kind == "splats" or surface is None:
-            write_splats(file, gaussians, comments=comments, antialiased=antialiased)
-        elif kind == "points":
-            write_points(file, surface, comments)
-        else:
-            write_mesh(file, surface)
-        progress("writing", done + 1, len(files))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_folder(out) if out.suffix == "" else nullcontext(out.parent) as folder:
+        for done, name in enumerate(file.name for file in files):
+            kind, file = Path(name).stem if out.suffix == "" else config.what, folder / name
+            if name == RECORD:
+                with atomic_write(file, "w") as stream:
+                    json.dump(record, stream, indent=1)
+            elif kind == "splats" or surface is None:
+                write_splats(file, gaussians, comments=comments, antialiased=antialiased)
+            elif kind == "points":
+                write_points(file, surface, comments)
+            else:
+                write_mesh(file, surface)
+            progress("writing", done + 1, len(files))
     return record | {"files": [str(file) for file in files]}
 
 

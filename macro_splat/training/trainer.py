@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import json
 import random
 import signal
 import threading
@@ -15,13 +17,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import yaml
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils import writer
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from macro_splat.atomic import atomic_write
+from macro_splat.atomic import atomic_write, remove_leftovers
 from macro_splat.capture import read_capture
 from macro_splat.compat import whole_checkpoints
 from macro_splat.compat.idle_threads import stop_spinning
@@ -135,6 +138,8 @@ class MacroSplatTrainer(Trainer):
         self._interrupted = False
         self._last_step_done = self._start_step - 1
         self._began = time.monotonic()
+        parsed: Any = self.pipeline.datamanager.train_dataparser_outputs
+        parsed.save_dataparser_transform = functools.partial(_save_transform, parsed)  # the parent's writes in place
         total = self.config.max_num_iterations
         self.config.max_num_iterations = self._last_iterations
         try:
@@ -273,6 +278,7 @@ class MacroSplatTrainer(Trainer):
         config, path = self.config, self.config.load_checkpoint
         if config.load_dir is not None:
             config.load_step = newest_whole(config.load_dir, config.load_step)
+            remove_leftovers(config.load_dir.parent)  # of the training that is gone on with, should it have been killed
             path = checkpoints_in(config.load_dir)[config.load_step]
         elif path is not None:
             check_whole(path)
@@ -286,6 +292,13 @@ class MacroSplatTrainer(Trainer):
         self.pipeline.datamanager.restore_sampler_state(extra["sampler"])
         state = {key: _to_device(value, self.device) for key, value in extra["strategy"].items()}
         self.pipeline.model.strategy_state = state
+
+
+def _save_transform(parsed: DataparserOutputs, path: Path) -> None:
+    """nerfstudio's record of the way from the capture's poses to the model's, written whole."""
+    record = {"transform": parsed.dataparser_transform.tolist(), "scale": float(parsed.dataparser_scale)}
+    with atomic_write(path, "w") as file:
+        json.dump(record, file, indent=4)
 
 
 def _name_in(folder: Path, photograph: Path) -> str:

@@ -8,8 +8,6 @@ with looser demands. (J. Schönberger and J.-M. Frahm, "Structure-from-Motion Re
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from macro_splat.atomic import atomic_write
+from macro_splat.atomic import atomic_folder, atomic_write, temporary_folder
 from macro_splat.capture.format import Intrinsics, SparsePoints
 from macro_splat.capture.photographs.load import Photograph, load_photograph, reduced_size
 from macro_splat.capture.sfm.colmap import load_pycolmap
@@ -232,10 +230,8 @@ class _Run:
         if best is None or not _placed(best):
             raise self._failure()
         self._colour(best, {shot.key: shot for shot in shots + spares})
-        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+        with atomic_folder(finished) as folder:
             best.write(folder)
-            shutil.copytree(folder, finished.with_suffix(".unfinished"), dirs_exist_ok=True)
-        os.replace(finished.with_suffix(".unfinished"), finished)
 
     def _failure(self) -> MacroSplatError:
         names = [stack.photographs[0].name for stack in self.stacks]
@@ -327,7 +323,7 @@ class _Run:
             placed += 1
             self.progress("placing", min(placed, len(shots)), len(shots))
 
-        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+        with temporary_folder(self.work / "models") as folder:
             models = self.pycolmap.incremental_mapping(
                 database.path, self.work, folder, options, next_image_callback=next_image
             )

@@ -1,0 +1,1 @@
+"""What happens to our commands when machines, disks and people interfere."""
