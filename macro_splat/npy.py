@@ -19,7 +19,14 @@ def load_npy(path: Path, mmap_mode: Literal["r"] | None = None) -> Any:
     """`np.load` without pickles; files are read one after the other.
 
     Raises:
-        OSError, ValueError, EOFError: as of `np.load`.
+        OSError, EOFError: as of `np.load`.
+        ValueError: the file is none, or broken: numpy's own and whatever else it lets through.
     """
     with _ONE_AT_A_TIME:
-        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        try:
+            with np.errstate(over="ignore"):
+                return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            raise
+        except Exception as error:  # of its tokenizer, of lengths that overflow, of memory
+            raise ValueError(str(error) or type(error).__name__) from error

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from plyfile import PlyData
 
 from macro_splat.capture.format import Frame, Intrinsics, SparsePoints
+from macro_splat.capture.ply import read_vertices
 from macro_splat.errors import MacroSplatError
 from macro_splat.npy import load_npy
+from macro_splat.quote import reason
 
+HUGE = 1e12
+"""In scene units: what lies beyond is a mistake, and its square is near infinity in float32."""
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
@@ -68,8 +71,9 @@ def _probe(path: Path) -> tuple[int, int, str]:
 
 def broken_picture(path: Path, error: Exception) -> MacroSplatError:
     """The complaint about a picture that cannot be decoded."""
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return MacroSplatError(f"{path} is broken or truncated ({reason[:120]}); copy or export it again")
+    if isinstance(error, Image.DecompressionBombError):
+        return MacroSplatError(f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels; reduce it")
+    return MacroSplatError(f"{path} is broken or truncated ({reason(error)}); copy or export it again")
 
 
 def check_depth(path: Path, intrinsics: Intrinsics) -> None:
@@ -89,47 +93,46 @@ def check_depth(path: Path, intrinsics: Intrinsics) -> None:
 def load_depth(path: Path, mmap: bool = False) -> np.ndarray:
     """A depth map [H, W], z along the optical axis in scene units, 0 where there is nothing."""
     try:
-        depth = load_npy(path, "r" if mmap else None)
+        # Mapped even to be read as a whole: that fails before anything is allocated where the file is too short.
+        depth = load_npy(path, "r")
         if not isinstance(depth, np.ndarray) or depth.dtype.kind != "f":
             raise ValueError("not an array of floats")
     except (OSError, ValueError, EOFError) as error:
         raise MacroSplatError(
-            f"{path} is no depth map ({error}); it must be a float32 .npy file: make it anew or remove its key"
+            f"{path} is no depth map ({reason(error)}); it must be a float32 .npy file: make it anew or remove its key"
         ) from error
-    return depth
+    return depth if mmap else np.array(depth)
 
 
 def read_points(path: Path) -> SparsePoints | None:
-    """The coloured points of a PLY file; None if it holds none. Points that are not finite are dropped.
+    """The coloured points of a PLY file; None if it holds none. Points that are not finite, or farther away than any
+    scene is wide, are dropped.
 
     Raises:
         MacroSplatError: the file is broken, or its points have no positions or no colours.
     """
     try:
-        # Not mapped: the file may be replaced while we hold the points.
-        vertex = PlyData.read(str(path), mmap=False)["vertex"]
-        names = {p.name for p in vertex.properties}
-        columns = {name: np.asarray(vertex[name], dtype=np.float64) for name in _COLUMNS if name in names}
-    except Exception as error:  # the parser raises many kinds of errors, and all of them mean that the file is broken
-        reason = " ".join(str(error).split()) or type(error).__name__
+        vertices = read_vertices(path)
+    except (OSError, ValueError) as error:
         raise MacroSplatError(
-            f"{path} is no readable PLY point cloud ({reason[:120]}); export it again or remove `ply_file_path`"
+            f"{path} is no readable PLY point cloud ({reason(error)}); export it again or remove `ply_file_path`"
         ) from error
-    lacking = [name for name in _COLUMNS if name not in columns]
+    lacking = [name for name in _COLUMNS if name not in (vertices.dtype.names or ())]
     if lacking:
         what = "colours" if lacking[0] in _COLUMNS[3:] else "positions"
         raise MacroSplatError(
             f"{path}: its points have no {what} ({', '.join(lacking)} missing); export it with them, or remove "
             "`ply_file_path` to start from random points"
         )
-    xyz = np.stack([columns[name] for name in _COLUMNS[:3]], axis=1)
-    rgb = np.stack([columns[name] for name in _COLUMNS[3:]], axis=1)
-    if vertex.data.dtype["red"].kind == "f":  # some tools write 0..1
-        rgb = rgb * 255
-    finite = np.isfinite(xyz).all(axis=1) & np.isfinite(rgb).all(axis=1)
+    with np.errstate(invalid="ignore"):  # some kinds of NaN
+        xyz, rgb = (np.stack([vertices[name] for name in names], axis=1).astype(np.float64) for names in _XYZ_RGB)
+    if vertices.dtype["red"].kind == "f":  # some tools write 0..1
+        rgb *= 255
+    finite = (np.abs(xyz) < HUGE).all(axis=1) & np.isfinite(rgb).all(axis=1)
     if not finite.any():
         return None
     return SparsePoints(xyz[finite], np.clip(np.round(rgb[finite]), 0, 255).astype(np.uint8))
 
 
-_COLUMNS = ("x", "y", "z", "red", "green", "blue")
+_XYZ_RGB = ("x", "y", "z"), ("red", "green", "blue")
+_COLUMNS = (*_XYZ_RGB[0], *_XYZ_RGB[1])

@@ -18,11 +18,14 @@ from macro_splat.capture.files import check_depth, check_photographs, read_point
 from macro_splat.capture.format import SCENE_UNIT_IN_MM, STACK_MOTIONS, Capture, Frame, Intrinsics, Optics, SparsePoints
 from macro_splat.capture.plausible import check_plausible
 from macro_splat.errors import MacroSplatError
+from macro_splat.quote import brief, printable, reason
 
 CAMERA_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE")
 ORIENTATIONS = ("pca", "up", "vertical", "none")
 DISTORTION_KEYS = ("k1", "k2", "k3", "k4", "p1", "p2")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+MAX_JSON_BYTES = 1 << 26
+"""Python's objects take up to thirty times as much memory."""
 TINY, HUGE = 1e-12, 1e12  # what lies outside is a mistake, and would be 0 or infinite in float32
 RIGID_TOLERANCE = 1e-2  # poses rounded to three digits pass, a scaled or sheared matrix does not
 
@@ -91,6 +94,12 @@ def _find_json(path: Path) -> Path:
 
 def _load_object(path: Path) -> dict[str, Any]:
     try:
+        size = path.stat().st_size
+        if size > MAX_JSON_BYTES:
+            raise MacroSplatError(
+                f"{path} has {size:,} bytes, more than the {MAX_JSON_BYTES:,} that 100,000 photographs need; remake "
+                "it, or split the capture"
+            )
         value = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise MacroSplatError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
@@ -99,7 +108,7 @@ def _load_object(path: Path) -> dict[str, Any]:
             f"{path} is no valid JSON: {error.msg} at line {error.lineno}, column {error.colno}; mend or remake it"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise MacroSplatError(f"{path} is no valid JSON ({_brief(str(error))}); mend or remake it") from error
+        raise MacroSplatError(f"{path} is no valid JSON ({reason(error)}); mend or remake it") from error
     if not isinstance(value, dict):
         raise MacroSplatError(f"{path} holds {_brief(value)}, not a JSON object with a list of `frames`; remake it")
     return value
@@ -127,7 +136,7 @@ class _KeyReader:
         self.where = str(path)
         if frame is not None:
             name = frame.get("file_path")
-            self.where += f": frame '{_printable(name)}'" if isinstance(name, str) else f": frame {index}"
+            self.where += f": frame '{printable(name)}'" if isinstance(name, str) else f": frame {index}"
 
     def error(self, complaint: str) -> MacroSplatError:
         return MacroSplatError(f"{self.where}: {complaint}")
@@ -181,7 +190,7 @@ class _KeyReader:
             return None
         path = self.inside(key, value, root)
         if not os.path.isfile(path):
-            raise self.error(f"`{key}`: {_printable(path)} does not exist; restore it or remove the key")
+            raise self.error(f"`{key}`: {printable(path)} does not exist; restore it or remove the key")
         return path
 
     def inside(self, key: str, value: Any, root: Path) -> Path:
@@ -357,17 +366,10 @@ def _as_floats(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def _brief(value: Any) -> str:
-    """A value on one short line."""
-    text = "missing" if value is None else repr(value)
-    text = _printable(text)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _printable(text: object) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+    return "missing" if value is None else brief(value)
 
 
 def _first_few(names: Iterable[str], count: int = 3) -> str:
-    names = [_printable(name) for name in names]
+    names = [printable(name) for name in names]
     rest = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + rest

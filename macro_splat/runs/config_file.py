@@ -22,6 +22,8 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from macro_splat.data.datamanager import MacroRigDataManagerConfig
 from macro_splat.errors import MacroSplatError
 from macro_splat.model.macro_splat_model import MacroSplatModelConfig
+from macro_splat.plain_yaml import PlainLoader, read_yaml_bytes
+from macro_splat.quote import brief, printable, reason, shorten
 from macro_splat.training.trainer import MacroSplatTrainerConfig
 
 METHOD = "macro-splat"
@@ -38,21 +40,34 @@ def read_config(path: Path) -> TrainerConfig:
             for something that no config of ours holds.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_yaml_bytes(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise MacroSplatError(f"{path} cannot be read ({error}); give the folder of another run") from error
+        raise MacroSplatError(f"{path} cannot be read ({reason(error)}); give the folder of another run") from error
+    return read_config_text(text, path)
+
+
+def read_config_text(text: str, path: Path) -> TrainerConfig:
+    """As `read_config`, of a text; messages name the path."""
     try:
         loader = _ConfigLoader(text)
         root = loader.get_single_node()
         method = _method_name(root)
         if method != METHOD:
-            what = "is no config of a training" if method is None else f"belongs to the method {method}"
+            what = (
+                "is no config of a training"
+                if method is None
+                else f"belongs to the method {shorten(printable(method))}"
+            )
             raise MacroSplatError(f"{path} {what}; give the folder of a {METHOD} run")
         config = loader.construct_document(root)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise MacroSplatError(f"{path} is broken: {_brief(error)}; restore it, or train again") from error
+    except MacroSplatError:
+        raise
     except _RefusedError as error:
-        raise MacroSplatError(f"{path}: {error}; it is broken or of another version: train again") from error
+        raise MacroSplatError(
+            f"{path}: {reason(error, 300)}; it is broken or of another version: train again"
+        ) from error
+    except Exception as error:  # the parser raises many kinds of errors, and all of them mean that the file is broken
+        raise MacroSplatError(f"{path} is broken: {reason(error, 160)}; restore it, or train again") from error
     if not _is_ours(config):
         raise MacroSplatError(f"{path} is broken: it describes no {METHOD} training; restore it, or train again")
     return config
@@ -71,8 +86,8 @@ class _RefusedError(Exception):
     """The file asks for something that is not on the list."""
 
 
-class _ConfigLoader(yaml.SafeLoader):
-    """PyYAML's safe loader and the few Python tags of a config."""
+class _ConfigLoader(PlainLoader):
+    """Plain values and the few Python tags of a config."""
 
 
 def _method_name(root: yaml.Node | None) -> str | None:
@@ -120,7 +135,7 @@ def _config(loader: Any, name: str, node: yaml.Node) -> Iterator[Any]:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     unknown = [key for key in values if key not in fields]
     if unknown:
-        raise _RefusedError(f"{kind.__name__} has no option {str(unknown[0])[:80]!r}")
+        raise _RefusedError(f"{kind.__name__} has no option {brief(unknown[0])}")
     for field in fields.values():
         if field.name in values:
             value = values[field.name]
@@ -140,7 +155,7 @@ def _check_target(kind: type, target: Any, own: Any) -> None:
     """What a config sets up is its own class: another one would be called with arguments that the file chooses."""
     if target is not own:
         name = getattr(own, "__name__", "nothing")
-        raise _RefusedError(f"{kind.__name__} is to set up {str(target)[:80]!r} instead of {name}")
+        raise _RefusedError(f"{kind.__name__} is to set up {brief(target)} instead of {name}")
 
 
 def _call(loader: Any, name: str, node: yaml.Node) -> Any:
@@ -170,7 +185,3 @@ _ConfigLoader.add_multi_constructor(f"{_PREFIX}object:", _config)
 _ConfigLoader.add_multi_constructor(f"{_PREFIX}object/apply:", _call)
 _ConfigLoader.add_multi_constructor("!", _refuse)
 _ConfigLoader.add_multi_constructor(_PREFIX, _refuse)
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from macro_splat.errors import MacroSplatError
+from macro_splat.quote import reason
 
 # fmt: off
 RAW_SUFFIXES = frozenset({
@@ -38,8 +39,7 @@ def open_raw(path: Path) -> Any:
     try:
         return rawpy.imread(str(path))
     except (rawpy.LibRawError, OSError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise MacroSplatError(
-            f"{path} is no raw file that LibRaw {'.'.join(map(str, rawpy.libraw_version))} can read ({reason[:120]}); "
+            f"{path} is no raw file that LibRaw {'.'.join(map(str, rawpy.libraw_version))} can read ({reason(error)}); "
             "copy it again, update rawpy, or export it as TIFF"
         ) from error

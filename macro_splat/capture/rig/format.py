@@ -61,6 +61,8 @@ from numpy.typing import NDArray
 
 from macro_splat.capture.stacks.grouping import Motion
 from macro_splat.errors import MacroSplatError
+from macro_splat.plain_yaml import PlainLoader, read_yaml_bytes
+from macro_splat.quote import brief, reason
 
 SCANT_PATTERN = r"_x_(?P<tilt>-?\d+)_y_(?P<angle>-?\d+)"
 HUGE = 1e9
@@ -217,14 +219,15 @@ def read_rig(path: Path | str) -> Rig:
     """
     path = Path(path)
     try:
-        value = yaml.safe_load(path.read_bytes())
+        value = yaml.load(read_yaml_bytes(path), Loader=PlainLoader)
+    except MacroSplatError:
+        raise
     except OSError as error:
         raise MacroSplatError(
             f"{path} cannot be read ({error.strerror}); give the file that describes the rig"
         ) from error
     except Exception as error:  # the parser raises many kinds of errors, and all of them mean that the file is wrong
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise MacroSplatError(f"{path} is no valid YAML ({reason[:200]}); correct it") from error
+        raise MacroSplatError(f"{path} is no valid YAML ({reason(error, 200)}); correct it") from error
     top = _Section(path, "", value, _TOP_KEYS)
     top.at_most_one("turntable", "dome", "poses")
     orbit = None
@@ -255,11 +258,11 @@ class _Section:
         self.path, self.name = path, name
         if not isinstance(value, dict):
             where = f"{path}: `{name}`" if name else f"{path}"
-            raise MacroSplatError(f"{where} holds {_brief(value)}; it must be a mapping of {', '.join(keys)}")
+            raise MacroSplatError(f"{where} holds {brief(value)}; it must be a mapping of {', '.join(keys)}")
         for key in value:
             if key not in keys:
                 raise MacroSplatError(
-                    f"{path}: {self.key(_brief(key).strip(chr(39)))} is unknown{suggestion(str(key), list(keys))}; "
+                    f"{path}: {self.key(brief(key).strip(chr(39)))} is unknown{suggestion(str(key)[:80], list(keys))}; "
                     f"there are {', '.join(keys)}"
                 )
         self.value = {key: item for key, item in value.items() if item is not None}
@@ -271,7 +274,7 @@ class _Section:
         return MacroSplatError(f"{self.path}: {self.key(key)} {complaint}")
 
     def bad(self, key: str, must: str) -> MacroSplatError:
-        return self.error(key, f"is {_brief(self.value[key])}; it must be {must}")
+        return self.error(key, f"is {brief(self.value[key])}; it must be {must}")
 
     def at_most_one(self, *keys: str) -> None:
         given = [key for key in keys if key in self.value]
@@ -364,7 +367,7 @@ def _read_names(section: _Section) -> RigNames:
     try:
         expression = re.compile(pattern)
     except (re.error, TypeError, OverflowError, RecursionError) as error:
-        raise section.bad("pattern", f"a regular expression ({' '.join(str(error).split())})") from error
+        raise section.bad("pattern", f"a regular expression ({reason(error)})") from error
     if not isinstance(pattern, str) or not {"angle", "tilt"} & set(expression.groupindex):
         raise section.bad("pattern", "a regular expression with the groups `angle` and `tilt`, or one of them")
     counters = {}
@@ -392,7 +395,7 @@ def _read_poses(top: _Section) -> tuple[RigPose, ...]:
         raise MacroSplatError(f"{top.path}: `poses[{lacking}].name` is missing; name every pose or none")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise MacroSplatError(f"{top.path}: `poses` has the name {_brief(twice)} more than once; keep one")
+        raise MacroSplatError(f"{top.path}: `poses` has the name {brief(twice)} more than once; keep one")
     return tuple(poses)
 
 
@@ -490,9 +493,3 @@ def as_number(value: Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) and abs(number) <= HUGE else None
-
-
-def _brief(value: Any) -> str:
-    """A value on one short line."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
