@@ -6,7 +6,7 @@ import mmap
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from macro_splat.errors import MacroSplatError
@@ -154,6 +155,21 @@ class CachedView(MutableMapping[str, Any]):
         for kept in self._kept.values():
             if isinstance(kept, Spilled):
                 kept.prefetch()
+
+
+class Photographs(Sequence[NDArray]):
+    """The photographs of views, [H, W, 3] each as it is kept; none is held, so that those on the disk stay there."""
+
+    def __init__(self, views: Sequence[CachedView]):
+        self._views = views
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Photographs(self._views[index])
+        return self._views[index]["image"][..., :3].cpu().numpy()
 
 
 def spill_folder(folder: Path | None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -28,10 +29,13 @@ from torch import Tensor
 
 from macro_splat.capture.photographs.sharpness import sharpness_map
 from macro_splat.data.cache import GIB, SHARE_OF_FREE_MEMORY, CachedView, TensorStore, free_memory, spill_folder
+from macro_splat.data.crops import random_crop
 from macro_splat.data.dataparser import MacroRigDataParserConfig
 from macro_splat.data.dataset import MacroRigDataset
 from macro_splat.data.sampler import PoseSampler, order_by_gain
 
+CPU_STEP_PIXELS, GPU_STEP_PIXELS = 600_000, 4_000_000
+"""Of one training step, unless told: photographs that are reduced as they are by default are trained on whole."""
 CPU_IMAGE_EDGE = 800
 """The cost of a step grows with the pixels, and photographs that are mostly out of focus hold little more detail."""
 GPU_IMAGE_EDGE = 1600
@@ -55,6 +59,9 @@ class MacroRigDataManagerConfig(FullImageDatamanagerConfig):
     max_image_edge: int | None = None
     """Reduce photographs on loading so that the longer side has at most this many pixels; 0 = as they are; None = what
     the machine masters: 1600 with a GPU, 800 without."""
+    step_megapixels: float | None = None
+    """Larger photographs are trained on by random crops of so many megapixels, around which as much more is rendered as
+    blur brings in; 0 = always whole; None = 4 with a GPU, 0.6 without. It matters where `max_image_edge` is raised."""
     memory_budget: float | None = None
     """GiB for photographs where they are kept, decoding included; what exceeds it goes to a file on the disk, decoded
     and reduced. None = half of what is free; 0 = all on the disk."""
@@ -139,7 +146,7 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
     def sampler_state(self) -> dict[str, Tensor]:
         """All that decides which views come next, as tensors for a checkpoint."""
         queue = torch.tensor(self.train_unseen_cameras, dtype=torch.int64)
-        return {"queue": queue, **self._sampler.state()}
+        return {"queue": queue, "crops": self._crop_generator.get_state(), **self._sampler.state()}
 
     def restore_sampler_state(self, state: dict[str, Tensor]) -> None:
         """Go on with the sequence that was interrupted when `sampler_state` was taken.
@@ -151,10 +158,27 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
         if any(not 0 <= i < len(self.train_dataset) for i in queue):
             raise ValueError("the sampler's state belongs to a capture with other photographs")
         self._sampler.restore(state)
+        if "crops" in state:  # older checkpoints know no crops
+            self._crop_generator.set_state(state["crops"].cpu())
         self.train_unseen_cameras = queue
 
+    @cached_property
+    def _crop_generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.config.train_cameras_sampling_seed)
+
+    @cached_property
+    def step_pixels(self) -> float:
+        """The most pixels of a photograph that a training step looks at."""
+        megapixels = self.config.step_megapixels
+        if megapixels is None:
+            return GPU_STEP_PIXELS if torch.device(self.device).type == "cuda" else CPU_STEP_PIXELS
+        return megapixels * 1e6 if megapixels > 0 else math.inf
+
     def next_train(self, step: int) -> tuple[Cameras, dict]:
-        """The next training view, on the training device."""
+        """The next training view, or a part of it, on the training device.
+
+        Of a part the camera's metadata has the `crop`, and the batch holds that part alone.
+        """
         views = self.cached_train  # before the queue is looked at: loading may set its order
         index = self.train_unseen_cameras.pop(0)
         if not self.train_unseen_cameras:
@@ -162,14 +186,22 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
         views[self.train_unseen_cameras[0]].prefetch()
         camera = self.train_cameras[index : index + 1]
         camera.metadata = {**(camera.metadata or {}), "cam_idx": index}
-        return camera, self._on_device(views[index])
+        size = int(camera.width), int(camera.height)
+        crop = random_crop(*size, self.step_pixels, self._crop_generator)
+        if crop is None:
+            return camera, self._on_device(views[index])
+        part = {
+            name: crop.of(value) if isinstance(value, Tensor) and tuple(value.shape[1::-1]) == size else value
+            for name, value in views[index].items()
+        }
+        return crop.camera(camera), self._on_device(part)
 
     @cached_property
     def train_cameras(self) -> Cameras:  # type: ignore[override]  # an attribute of the parent's
         """The training cameras on the training device, as loading the photographs leaves them."""
         return self.train_dataset.cameras.to(self.device)
 
-    def _on_device(self, view: CachedView) -> dict[str, Any]:
+    def _on_device(self, view: Mapping[str, Any]) -> dict[str, Any]:
         return {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in view.items()}
 
     # ---- evaluation ----------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from macro_splat.capture.plausible import entrance_pupil_radius_mm
 from macro_splat.data.random_points import points_in_view
 from macro_splat.data.split import group_by_pose, split_frames
 from macro_splat.errors import MacroSplatError
+from macro_splat.quote import printable
 
 Orientation: TypeAlias = Literal["pca", "up", "vertical", "none"]
 MIN_POINTS = 10
@@ -100,7 +101,7 @@ class MacroRigDataParser(DataParser):
         train = split_frames(capture, "train", self.config.eval_interval)
         indices = split_frames(capture, split, self.config.eval_interval)
         if split != "train" and indices == train:
-            CONSOLE.log(f"[yellow]{capture.path} holds no view out: evaluation uses the training photographs")
+            self._warn(f"{capture.path} holds no view out: evaluation uses the training photographs")
         frames = [capture.frames[i] for i in indices]
         images, sharpened = [frame.image for frame in frames], set()
         if split == "train" and self.config.train_on_sharp:
@@ -143,12 +144,17 @@ class MacroRigDataParser(DataParser):
             metadata=metadata,
         )
 
+    @staticmethod
+    def _warn(message: str) -> None:
+        # Names of files may hold what rich takes for markup, or what steers a terminal.
+        CONSOLE.log(printable(message), style="yellow", markup=False)
+
     def _read(self) -> Capture:
         """The capture, read once for all splits."""
         if self._capture is None:
             self._capture = read_capture(self.config.data)
             for warning in self._capture.warnings:
-                CONSOLE.log(f"[yellow]Warning: {warning}")
+                self._warn(f"Warning: {warning}")
         return self._capture
 
     def _model_frame(self, capture: Capture) -> tuple[np.ndarray, np.ndarray, float]:

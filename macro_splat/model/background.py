@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ NEIGHBOURHOOD = 5
 """Pixels along the square that is averaged to tell the background from an object's outskirts through the noise."""
 
 
-def plain_background(photographs: list[NDArray]) -> NDArray[np.float32]:
+def plain_background(photographs: Iterable[NDArray]) -> NDArray[np.float32]:
     """The colour [3] in 0..1 that surrounds the object, or black where the surroundings are not plain.
 
     Args:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from nerfstudio.utils.rich_utils import CONSOLE
+from torch.nn.functional import interpolate
 
 from macro_splat.defocus.image_blur import defocus_picture
 from macro_splat.defocus.lens import LensBank
@@ -16,6 +17,8 @@ from macro_splat.defocus.search import SharpView, search_focus, search_strength
 if TYPE_CHECKING:
     from macro_splat.model.macro_splat_model import MacroSplatModel
 
+SEARCH_EDGE = 1600
+"""Pixels along the longer edge of the pictures that are blurred for it; larger ones take time and memory alone."""
 VIEWS_FOR_STRENGTH = 12
 """As many views are blurred with every strength tried."""
 
@@ -34,7 +37,7 @@ def search_lens(model: MacroSplatModel, lens: LensBank, datamanager: Any) -> Non
     views = []
     moved = 0
     for index in range(len(cameras)):
-        view, focal_px = _sharp_view(model, datamanager, index), float(cameras.fx[index])
+        view, focal_px = _sharp_view(model, datamanager, index)
         strength = float(lens.aperture_radius()[index]) * focal_px
         focus = float(lens.inverse_focus_distance()[index])
         if bool(unknown_focus[index]):
@@ -58,11 +61,19 @@ def _unknown(cameras: Any, key: str) -> torch.Tensor:
     return values.reshape(-1).isnan()
 
 
-def _sharp_view(model: MacroSplatModel, datamanager: Any, index: int) -> SharpView:
+def _sharp_view(model: MacroSplatModel, datamanager: Any, index: int) -> tuple[SharpView, float]:
+    """What the model shows of a view, reduced to `SEARCH_EDGE` if it is larger, and its focal length in pixels."""
     camera = datamanager.train_dataset.cameras[index : index + 1].to(model.device)
+    edge = max(int(camera.width), int(camera.height))
+    if edge > SEARCH_EDGE:
+        camera.rescale_output_resolution(SEARCH_EDGE / edge)
     outputs = model.render_training_view(camera, index)
     image = datamanager.cached_train[index]["image"]
     photograph = model.composite_with_background(model.get_gt_img(image), model.background)
+    size = int(camera.height), int(camera.width)
+    if photograph.shape[:2] != size:
+        photograph = interpolate(photograph.permute(2, 0, 1)[None], size, mode="area")[0].permute(1, 2, 0)
     alpha = outputs["accumulation"]
     blur = partial(defocus_picture, outputs["rgb"], alpha=alpha)
-    return SharpView(photograph, 1.0 / outputs["depth"].clamp(min=1e-6), alpha, blur)
+    view = SharpView(photograph, 1.0 / outputs["depth"].clamp(min=1e-6), alpha, blur)
+    return view, float(camera.fx[0, 0])

@@ -18,14 +18,18 @@ from torch.nn import Parameter
 
 from macro_splat.compat.lpips import optional_lpips
 from macro_splat.compat.viewmat import get_viewmat
+from macro_splat.data.cache import Photographs
+from macro_splat.data.crops import Crop
 from macro_splat.defocus.config import DefocusConfig
-from macro_splat.defocus.heads import Head, LensHead, make_head
+from macro_splat.defocus.heads import Head, ImageHead, LensHead, make_head
+from macro_splat.defocus.image_blur import CELL
 from macro_splat.defocus.kernel import Kernel
 from macro_splat.defocus.lens import LensBank
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
 from macro_splat.image import ssim
 from macro_splat.model.background import empty_pixels, half_transparency, plain_background
+from macro_splat.model.crops import blur_margin, check_crops
 from macro_splat.model.lens_search import search_lens
 from macro_splat.model.lens_start import report_lens, start_lens
 from macro_splat.model.outputs import add_lens_outputs, sharp_outputs
@@ -217,14 +221,17 @@ class MacroSplatModel(SplatfactoModel):
 
     def _look_at_photographs(self, datamanager: Any, resumed: bool) -> None:
         """Find what only the photographs tell: background, lens, and where there is nothing but background."""
-        photographs = [batch["image"][..., :3].cpu().numpy() for batch in datamanager.cached_train]
+        photographs = Photographs(datamanager.cached_train)
+        cameras = datamanager.train_dataset.cameras
+        if float((cameras.width * cameras.height).max()) > datamanager.step_pixels:
+            check_crops(self.config)
         if not resumed:
             if self.config.background_color == "auto":
                 self.background.copy_(torch.from_numpy(plain_background(photographs)))
             if self.lens is not None:
                 metadata = datamanager.train_dataset.metadata
                 points, measured = metadata.get("points3D_xyz"), metadata.get("points3D_measured", True)
-                source = start_lens(self.lens, photographs, datamanager.train_dataset.cameras, points, measured)
+                source = start_lens(self.lens, photographs, cameras, points, measured)
                 report_lens(self.lens, source)
         if self.head.uses_silhouette and self.config.background_color == "auto":
             for batch, photograph in zip(datamanager.cached_train, photographs, strict=True):
@@ -241,8 +248,9 @@ class MacroSplatModel(SplatfactoModel):
     def get_outputs(self, camera: Cameras) -> MutableMapping[str, Any]:  # type: ignore[override]  # as splatfacto's
         """Render one camera.
 
-        In training: `rgb` as the view's lens saw it. Otherwise `rgb` is sharp, `depth` is given too, and where there is
-        a lens to look through (see `lens_seen_through`) what `add_lens_outputs` lists, each made when it is read.
+        In training: `rgb` as the view's lens saw it; of a crop (see `Crop`) that part alone. Otherwise `rgb` is sharp,
+        `depth` is given too, and where there is a lens to look through (see `lens_seen_through`) what
+        `add_lens_outputs` lists, each made when it is read.
 
         Args:
             camera: one camera; in training, its metadata has `cam_idx`.
@@ -253,6 +261,14 @@ class MacroSplatModel(SplatfactoModel):
         assert camera.shape[0] == 1, "one camera at a time"
         camera_to_world = self.camera_optimizer.apply_to_camera(camera) if self.training else camera.camera_to_worlds
         viewmats = get_viewmat(camera_to_world)
+        view = self._training_view(camera) if self.training else None
+        crop: Crop | None = (camera.metadata or {}).get("crop") if view is not None else None
+        if view is not None and crop is not None:
+            around = crop
+            if isinstance(self.head, ImageHead):
+                radius = partial(self.head.lens.blur_radius, view, focal_px=camera.fx[0, 0])
+                around = crop.widened(blur_margin(self.means, viewmats[0], camera, radius), CELL)
+            camera = around.within(crop).camera(camera)
         scale = self._get_downscale_factor()
         camera.rescale_output_resolution(1 / scale)
         K = camera.get_intrinsics_matrices().to(self.device)
@@ -265,7 +281,6 @@ class MacroSplatModel(SplatfactoModel):
         if gaussians is None:
             empty = torch.zeros(height, width, 1, device=self.device)
             return self._evaluation_outputs(camera, background.repeat(height, width, 1), empty, empty, background, K)
-        view = self._training_view(camera) if self.training else None
         if view is not None:
             gaussians = self.head.blur_gaussians(view, gaussians, viewmats[0], K[0])
         blur_needs_depth = view is not None and self.head.needs_depth
@@ -283,6 +298,10 @@ class MacroSplatModel(SplatfactoModel):
             rasterize_mode=self.config.rasterize_mode,
         )
         if self.training:
+            if crop is not None:
+                # The strategy takes the gradient of a mean over so many pixels for one over the photograph.
+                share = crop.width * crop.height / (crop.full_width * crop.full_height)
+                self.info |= {"width": crop.full_width * share, "height": crop.full_height * share}
             self.strategy.step_pre_backward(
                 self.gauss_params, self.optimizers, self.strategy_state, self.step, self.info
             )
@@ -301,6 +320,9 @@ class MacroSplatModel(SplatfactoModel):
         outputs = {"rgb": rgb, "depth": depth_image, "accumulation": alpha[0], "background": background}
         if clarity is not None:
             outputs["clarity"] = clarity
+        if crop is not None:
+            inner = crop.within(around)
+            outputs = {k: inner.of(v) if v is not None and v.dim() == 3 else v for k, v in outputs.items()}
         return outputs
 
     def _evaluation_outputs(
