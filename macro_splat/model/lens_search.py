@@ -13,12 +13,11 @@ from torch.nn.functional import interpolate
 from macro_splat.defocus.image_blur import defocus_picture
 from macro_splat.defocus.lens import LensBank
 from macro_splat.defocus.search import SharpView, search_focus, search_strength
+from macro_splat.image.reduction import look_reduction
 
 if TYPE_CHECKING:
     from macro_splat.model.macro_splat_model import MacroSplatModel
 
-SEARCH_EDGE = 1600
-"""Pixels along the longer edge of the pictures that are blurred for it; larger ones take time and memory alone."""
 VIEWS_FOR_STRENGTH = 12
 """As many views are blurred with every strength tried."""
 
@@ -62,11 +61,11 @@ def _unknown(cameras: Any, key: str) -> torch.Tensor:
 
 
 def _sharp_view(model: MacroSplatModel, datamanager: Any, index: int) -> tuple[SharpView, float]:
-    """What the model shows of a view, reduced to `SEARCH_EDGE` if it is larger, and its focal length in pixels."""
+    """What the model shows of a view, reduced if it is large, and its focal length in pixels."""
     camera = datamanager.train_dataset.cameras[index : index + 1].to(model.device)
-    edge = max(int(camera.width), int(camera.height))
-    if edge > SEARCH_EDGE:
-        camera.rescale_output_resolution(SEARCH_EDGE / edge)
+    reduction = look_reduction(max(int(camera.width), int(camera.height)))
+    if reduction > 1:
+        camera.rescale_output_resolution(1 / reduction)
     outputs = model.render_training_view(camera, index)
     image = datamanager.cached_train[index]["image"]
     photograph = model.composite_with_background(model.get_gt_img(image), model.background)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import torch
 from nerfstudio.cameras.cameras import Cameras
@@ -18,9 +17,8 @@ from macro_splat.data.random_points import axes_meet, centre_of_attention
 from macro_splat.defocus.estimate import LensEstimate, estimate_lens
 from macro_splat.defocus.lens import LensBank, Origin
 from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
+from macro_splat.image.reduction import look_reduction, reduced
 
-ESTIMATE_EDGE = 1600
-"""Pixels along the longer edge of the photographs that the lens is estimated from; larger ones take time alone."""
 FALLBACK_SIGMA_PX = 1.0
 """Median blur to start from where nothing at all tells how strong the lens is."""
 EXIF_DEVIATION = 0.2
@@ -195,28 +193,18 @@ def _given(cameras: Cameras, key: str) -> Tensor:
 
 
 def _estimate(photographs: Sequence[np.ndarray], cameras: Cameras, points: Tensor) -> LensEstimate | None:
-    """From photographs that are reduced to `ESTIMATE_EDGE`, where they are larger."""
-    edge = int(torch.maximum(cameras.width, cameras.height).max())
-    reduction = max(1, math.ceil(edge / ESTIMATE_EDGE))
+    """From the photographs, reduced where they are large."""
+    reduction = look_reduction(int(torch.maximum(cameras.width, cameras.height).max()))
     intrinsics = cameras.get_intrinsics_matrices().cpu().double().numpy()
     intrinsics[:, :2] /= reduction
     estimate = estimate_lens(
-        (_reduced(photograph, reduction) for photograph in photographs),
+        (reduced(photograph, reduction) for photograph in photographs),
         get_viewmat(cameras.camera_to_worlds.cpu()).double().numpy(),
         intrinsics,
         points.cpu().double().numpy(),
     )
     # It is in pixels.
     return None if estimate is None else replace(estimate, strength=reduction * estimate.strength)
-
-
-def _reduced(photograph: np.ndarray, factor: int) -> np.ndarray:
-    """Means of squares of so many pixels; what is left over at the right and the lower border is left out."""
-    if factor == 1:
-        return photograph
-    height, width = (edge // factor for edge in photograph.shape[:2])
-    whole = np.ascontiguousarray(photograph[: height * factor, : width * factor])
-    return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _scene_distance(cameras: Cameras, points: Tensor | None) -> Tensor:

@@ -28,6 +28,7 @@ from macro_splat.defocus.lens import LensBank
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
 from macro_splat.image import ssim
+from macro_splat.image.reduction import enlarged, look_reduction, reduced
 from macro_splat.model.background import empty_pixels, half_transparency, plain_background
 from macro_splat.model.crops import blur_margin, check_crops
 from macro_splat.model.lens_search import search_lens
@@ -235,8 +236,10 @@ class MacroSplatModel(SplatfactoModel):
                 report_lens(self.lens, source)
         if self.head.uses_silhouette and self.config.background_color == "auto":
             for batch, photograph in zip(datamanager.cached_train, photographs, strict=True):
-                empty = empty_pixels(photograph, self.background.cpu().numpy())
+                reduction = look_reduction(max(photograph.shape[:2]))
+                empty = empty_pixels(reduced(photograph, reduction), self.background.cpu().numpy())
                 if empty is not None and batch["image"].shape[-1] == 3:
+                    empty = enlarged(empty, reduction, photograph.shape[:2])
                     batch["empty"] = torch.from_numpy(empty)[..., None].to(batch["image"].device)
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:

@@ -111,9 +111,7 @@ def lenses_through(run: Run, scene: View, shares: Sequence[float], blur: float) 
         MacroSplatError: the model has no lens, nothing is to be seen, or ``blur`` is no factor.
     """
     if not (math.isfinite(blur) and blur >= 0):
-        raise MacroSplatError(
-            f"--blur {blur:g}: give a factor (1: the photograph's own lens) or 0"
-        )
+        raise MacroSplatError(f"--blur {blur:g}: give a factor (1: the photograph's own lens) or 0")
     if run.model.lens is None:
         raise MacroSplatError(
             f"{run.folder}: was trained without a lens (--pipeline.model.defocus.mode); only orbit shows it"
