@@ -1,9 +1,8 @@
 """The optics: the thin-lens law, the lens of every view, and how both are found from blurry photographs.
 
-Stands on torch, numpy and scipy alone; nothing here knows nerfstudio.
+Stands on torch and numpy, and `estimate` on scipy; nothing here knows nerfstudio.
 """
 
-from macro_splat.defocus.estimate import LensEstimate, estimate_lens
 from macro_splat.defocus.kernel import Kernel, lens_kernel
 from macro_splat.defocus.lens import LensBank, Origin
 from macro_splat.defocus.thin_lens import (
@@ -16,12 +15,10 @@ from macro_splat.defocus.thin_lens import (
 __all__ = [
     "Kernel",
     "LensBank",
-    "LensEstimate",
     "Origin",
     "blur_sigma_px",
     "circle_of_confusion_px",
     "depth_of_field",
-    "estimate_lens",
     "lens_kernel",
     "macro_blur_sigma_px",
 ]

@@ -16,7 +16,8 @@ from plyfile import PlyData
 from torch import Tensor
 
 from macro_splat.data.datamanager import MacroRigDataManagerConfig
-from macro_splat.defocus import LensBank, Origin, estimate_lens
+from macro_splat.defocus import LensBank, Origin
+from macro_splat.defocus.estimate import estimate_lens
 from macro_splat.model.lens_start import FALLBACK_SIGMA_PX, report_lens, start_lens
 from tests.captures import FOCAL_LENGTH_MM, WORKING_DISTANCE_MM, edit_transforms, write_capture
 

@@ -1,4 +1,4 @@
-"""The rasterizer stands on torch, numpy and numba: importing it starts neither nerfstudio nor gsplat nor a compiler."""
+"""Rasterizer and optics stand on torch, numpy and numba: importing them starts neither nerfstudio nor a compiler."""
 
 import subprocess
 import sys
@@ -18,6 +18,21 @@ def test_importing_the_rasterizer_stays_light():
     )
     done = run(code)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_machine_with_torch_and_numpy_alone_can_import_rasterizer_and_optics():
+    """As one that only runs the tests of the graphics card does."""
+    code = """
+import sys
+class Bare:
+    def find_spec(self, name, path=None, target=None):
+        if name in {"nerfstudio", "gsplat", "numba", "scipy", "cv2", "PIL", "rich", "viser"}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Bare())
+import macro_splat.rasterizer, macro_splat.defocus.heads, macro_splat.defocus.image_blur, macro_splat.image
+print("imported")
+"""
+    assert run(code).stdout.strip() == "imported"
 
 
 def test_rendering_on_the_cpu_needs_no_gsplat():
