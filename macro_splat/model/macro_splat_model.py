@@ -16,6 +16,7 @@ from nerfstudio.models.splatfacto import RGB2SH, SplatfactoModel, SplatfactoMode
 from torch import Tensor
 from torch.nn import Parameter
 
+from macro_splat.compat.few_arenas import limit_arenas
 from macro_splat.compat.lpips import optional_lpips
 from macro_splat.compat.viewmat import get_viewmat
 from macro_splat.data.cache import Photographs
@@ -106,6 +107,7 @@ class MacroSplatModel(SplatfactoModel):
         Raises:
             MacroSplatError: an option of splatfacto's is asked for that this model does not have.
         """
+        limit_arenas()
         for option in ("use_bilateral_grid", "color_corrected_metrics"):
             if getattr(self.config, option):
                 flag = option.replace("_", "-")
