@@ -22,11 +22,17 @@ class LazyOutputs(MutableMapping[str, Any]):
 
     def __init__(self, **ready: Any) -> None:
         self._values: dict[str, Any] = ready
-        self._makers: dict[str, Callable[[], Tensor]] = {}
+        self._makers: dict[str, Callable[[LazyOutputs], Tensor]] = {}
         self._promised: dict[str, None] = {}
 
-    def add(self, name: str, make: Callable[[], Tensor]) -> None:
-        """Promise an output, listed after those that are there, also after those set later."""
+    def add(self, name: str, make: Callable[[LazyOutputs], Tensor]) -> None:
+        """Promise an output, listed after those that are there, also after those set later.
+
+        Args:
+            name: of the output.
+            make: makes it from the others. It must not hold them itself: pictures in a circle of references would stay
+                until Python looks for such, hundreds of megabytes later.
+        """
         self._values[name] = None
         self._makers[name] = make
         self._promised[name] = None
@@ -35,7 +41,7 @@ class LazyOutputs(MutableMapping[str, Any]):
         make = self._makers.get(name)
         if make is not None:
             with torch.no_grad():
-                self._values[name] = make()
+                self._values[name] = make(self)
             # Only now: an interrupted render leaves the promise.
             self._makers.pop(name, None)
         return self._values[name]
@@ -100,21 +106,21 @@ def add_lens_outputs(
         linear_light, depth_edges: see `defocus_picture`.
     """
     radius = LazyOutputs()
-    radius.add("radius", circle)
+    radius.add("radius", lambda _: circle())
 
-    def blurred() -> Tensor:
+    def blurred(_: LazyOutputs) -> Tensor:
         light = {"linear_light": linear_light, "depth_edges": depth_edges}
         return defocus_picture(picture, radius["radius"], alpha, **light).clamp(0.0, 1.0)
 
-    def clarity() -> Tensor:
+    def clarity(_: LazyOutputs) -> Tensor:
         sigma = 0.5 * radius["radius"]
         return torch.exp(-0.5 * (sigma / CLARITY_SIGMA_PX) ** 2)
 
-    def peaking() -> Tensor:
-        return focus_peaking(outputs["rgb"], outputs["rgb_blurred"], radius["radius"], alpha)
+    def peaking(others: LazyOutputs) -> Tensor:
+        return focus_peaking(others["rgb"], others["rgb_blurred"], radius["radius"], alpha)
 
-    outputs.add("coc", lambda: circle_colors(radius["radius"], alpha))
-    outputs.add("coc_px", lambda: 2.0 * radius["radius"])
+    outputs.add("coc", lambda _: circle_colors(radius["radius"], alpha))
+    outputs.add("coc_px", lambda _: 2.0 * radius["radius"])
     outputs.add("clarity", clarity)
     outputs.add("focus_peaking", peaking)
     outputs.add("rgb_blurred", blurred)

@@ -286,20 +286,20 @@ class MacroLensPanel(nn.Module):
             return
         view = self._model.training_views.index_of(camera)
 
-        def photograph() -> tuple[Tensor, Tensor]:
+        def photograph(others: LazyOutputs) -> tuple[Tensor, Tensor]:
             if view is None:
-                empty = torch.zeros_like(outputs["rgb"])
+                empty = torch.zeros_like(others["rgb"])
                 return empty, empty[..., :1].bool()
             datamanager: Any = viewer.pipeline.datamanager
             image = datamanager.cached_train[view]["image"][..., :3]
-            image = (image.float() / 255.0 if image.dtype == torch.uint8 else image).to(outputs["rgb"])
+            image = (image.float() / 255.0 if image.dtype == torch.uint8 else image).to(others["rgb"])
             return photograph_seen_by(camera, image, self._training_camera(view))
 
-        def difference() -> Tensor:
-            picture, inside = photograph()
-            return difference_colors(torch.where(inside, picture, outputs["rgb_blurred"]), outputs["rgb_blurred"])
+        def difference(others: LazyOutputs) -> Tensor:
+            picture, inside = photograph(others)
+            return difference_colors(torch.where(inside, picture, others["rgb_blurred"]), others["rgb_blurred"])
 
-        outputs.add("photo", lambda: photograph()[0])
+        outputs.add("photo", lambda others: photograph(others)[0])
         outputs.add("difference", difference)
 
     @torch.no_grad()

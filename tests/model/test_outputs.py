@@ -1,6 +1,8 @@
 """What a sharp render is turned into: lazily, by the right lens, and never in the way of `rgb`."""
 
+import gc
 import math
+import weakref
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,7 @@ def viewers_camera(camera, view: int):
 def test_an_output_is_made_once_and_only_when_read() -> None:
     calls = []
     outputs = LazyOutputs(rgb=1)
-    outputs.add("late", lambda: calls.append(1) or torch.ones(1))
+    outputs.add("late", lambda _: calls.append(1) or torch.ones(1))
     assert list(outputs) == ["rgb", "late"]
     assert len(outputs) == 2
     assert "late" in outputs
@@ -57,17 +59,32 @@ def test_an_output_is_made_once_and_only_when_read() -> None:
 
 def test_what_is_set_later_stands_before_what_is_promised() -> None:
     outputs = LazyOutputs(rgb=1)
-    outputs.add("late", lambda: torch.ones(1))
+    outputs.add("late", lambda _: torch.ones(1))
     outputs["depth of the viewer's own"] = 2
     assert list(outputs) == ["rgb", "depth of the viewer's own", "late"]
     del outputs["late"]
     assert list(outputs) == ["rgb", "depth of the viewer's own"]
 
 
+def test_pictures_go_as_soon_as_nobody_has_them(trainer, model) -> None:
+    """No circle of references waits for Python's collector: a viewer makes many pictures between two of its rounds."""
+    camera, _ = training_view(trainer, 1)
+    gc.collect()
+    gc.disable()
+    try:
+        outputs = render_sharp(model, camera)
+        outputs["focus_peaking"]
+        gone = weakref.ref(outputs)
+        del outputs
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 def test_an_interrupted_output_is_made_again() -> None:
     attempts = []
 
-    def make() -> torch.Tensor:
+    def make(_: LazyOutputs) -> torch.Tensor:
         attempts.append(1)
         if len(attempts) == 1:
             raise KeyboardInterrupt
@@ -82,7 +99,7 @@ def test_an_interrupted_output_is_made_again() -> None:
 
 def test_outputs_can_be_set_and_deleted_like_a_dictionary() -> None:
     outputs = LazyOutputs(a=1)
-    outputs.add("b", lambda: torch.ones(1))
+    outputs.add("b", lambda _: torch.ones(1))
     outputs["b"] = 2
     outputs["c"] = 3
     del outputs["a"]
