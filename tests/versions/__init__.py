@@ -1,0 +1,1 @@
+"""Runs that earlier versions wrote load in this one."""
