@@ -54,6 +54,7 @@ macro_splat = MethodSpecification(
             "blur_net": _adam(1e-3, 1e-4),
         },
         viewer=ViewerConfig(
+            websocket_host="127.0.0.1",  # nerfstudio's own, 0.0.0.0, lets the whole network in
             num_rays_per_chunk=1 << 15,
             # The viewer stays open for somebody who sits before it; a job without a terminal ends.
             quit_on_train_completion=not sys.stdin.isatty() if sys.stdin is not None else True,

@@ -196,7 +196,10 @@ class _KeyReader:
     def inside(self, key: str, value: Any, root: Path) -> Path:
         """The named path, refused if it leads out of the capture's folder.
 
-        The check is lexical: links that the owner of the folder laid himself are followed.
+        A capture may come from a stranger, and its reports go back to him: paths that name what lies elsewhere, upwards
+        or absolute, are refused. The check is lexical: links in the folder are followed, which keep photographs on
+        other disks. Through them nothing but pictures, depth maps and clouds is read; of anything else no message
+        repeats a word.
         """
         if not isinstance(value, str) or not value:
             raise self.error(f"`{key}` is {_brief(value)}; it must be a file name relative to {root}")

@@ -11,11 +11,12 @@ import functools
 @functools.cache
 def apply() -> None:
     """Set every mend that acts by itself, once. Called when an `ns-*` command imports the method: cheap and safe."""
-    from macro_splat.compat import checkpoints, ffmpeg, one_line_errors, quick_start
+    from macro_splat.compat import checkpoints, ffmpeg, one_line_errors, plain_configs, quick_start
 
     checkpoints.allow_numpy_scalars()
     ffmpeg.put_on_path()
     one_line_errors.install()
+    plain_configs.install()
     quick_start.mend()
 
 

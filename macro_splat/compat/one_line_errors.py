@@ -12,6 +12,7 @@ import sys
 from types import TracebackType
 
 from macro_splat.errors import MacroSplatError
+from macro_splat.quote import printable
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, or write elsewhere (ns-train: --output-dir)",
@@ -25,7 +26,7 @@ _REMEDIES = {
 def one_line(error: BaseException) -> str | None:
     """The error in one line if the user can mend it, else None."""
     if isinstance(error, MacroSplatError):
-        return " ".join(str(error).split())
+        return printable(" ".join(str(error).split()))  # names of files may hold what steers a terminal
     if isinstance(error, OSError) and error.errno in _REMEDIES and error.filename is not None:
         return f"{error.filename}: {_REMEDIES[error.errno]}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # a write knows no file name

@@ -43,15 +43,17 @@ def read_config(path: Path) -> TrainerConfig:
         text = read_yaml_bytes(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise MacroSplatError(f"{path} cannot be read ({reason(error)}); give the folder of another run") from error
-    return read_config_text(text, path)
-
-
-def read_config_text(text: str, path: Path) -> TrainerConfig:
-    """As `read_config`, of a text; messages name the path."""
     try:
-        loader = _ConfigLoader(text)
-        root = loader.get_single_node()
-        method = _method_name(root)
+        root = _ConfigLoader(text).get_single_node()
+    except Exception as error:  # as below
+        raise MacroSplatError(f"{path} is broken: {reason(error, 160)}; restore it, or train again") from error
+    return construct_config(root, path)
+
+
+def construct_config(root: yaml.Node | None, path: Path) -> TrainerConfig:
+    """As `read_config`, of a document that is parsed already; messages name the path."""
+    try:
+        method = method_name(root)
         if method != METHOD:
             what = (
                 "is no config of a training"
@@ -59,7 +61,7 @@ def read_config_text(text: str, path: Path) -> TrainerConfig:
                 else f"belongs to the method {shorten(printable(method))}"
             )
             raise MacroSplatError(f"{path} {what}; give the folder of a {METHOD} run")
-        config = loader.construct_document(root)
+        config = _ConfigLoader("").construct_document(root)
     except MacroSplatError:
         raise
     except _RefusedError as error:
@@ -90,8 +92,8 @@ class _ConfigLoader(PlainLoader):
     """Plain values and the few Python tags of a config."""
 
 
-def _method_name(root: yaml.Node | None) -> str | None:
-    """Without constructing anything: another method's classes may not even be installed."""
+def method_name(root: yaml.Node | None) -> str | None:
+    """Of which method a config is, None: of none. Constructs nothing: its classes may not even be installed."""
     if not isinstance(root, yaml.MappingNode):
         return None
     for key, value in root.value:

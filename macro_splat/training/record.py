@@ -45,12 +45,28 @@ def write_record(
 
 
 def read_record(folder: Path) -> Mapping[str, Any] | None:
-    """What `write_record` wrote, or None: runs that were interrupted, or are older than this record, have none."""
+    """What `write_record` wrote, or None: runs that were interrupted, or are older than this record, have none.
+
+    A record that is not as we write it, be it broken or made up, counts as none.
+    """
     try:
         record = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) else None
+    return record if isinstance(record, dict) and _is_ours(record) else None
+
+
+def _is_ours(record: Mapping[str, Any]) -> bool:
+    command, found, machine = (record.get(key) for key in ("command", "versions", "machine"))
+    numbers = [record.get(key) for key in ("seconds", "steps", "gaussians")]
+    return (
+        isinstance(command, list)
+        and all(isinstance(word, str) for word in command)
+        and isinstance(found, dict)
+        and all(isinstance(word, str) for word in found.values())
+        and isinstance(machine, str)
+        and all(isinstance(number, int | float) and 0 <= number < 1e15 for number in numbers)
+    )
 
 
 def versions() -> dict[str, str]:

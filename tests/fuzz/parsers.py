@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from macro_splat.capture.format import Frame, Intrinsics
 from macro_splat.capture.photographs.exif import read_exif
 from macro_splat.capture.photographs.load import load_photograph, open_photograph
 from macro_splat.capture.rig import format as rig_format
+from macro_splat.errors import MacroSplatError
 from macro_splat.runs.config_file import read_config
 from macro_splat.training.record import read_record
 from tests.capture.photographs import canon_note, exif_block
@@ -71,6 +73,8 @@ optimizers:
       betas: !!python/tuple [0.9, 0.999]
     scheduler: null
 """
+RECORD = b"""{"command": ["ns-train", "macro-splat"], "versions": {"torch": "2"}, "machine": "Linux, cpu",
+"seconds": 1.5, "steps": 3, "gaussians": 20}"""
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,9 @@ def make_parsers(folder: Path) -> dict[str, Parser]:
         "depth": Parser(_read_depth, folder / "depth.npy", _depths(), mutate_bytes),
         "config": Parser(read_config, folder / "config.yml", (CONFIG.encode(),), partial(text, tokens=YAML_TOKENS)),
         "record": Parser(
-            lambda path: read_record(path.parent),
+            _read_record,
             folder / "training.json",
-            (b'{"command": ["ns-train"], "versions": {"torch": "2"}, "seconds": 1.5, "steps": 3}',),
+            (RECORD,),
             partial(mutate_json, keys=["command", "versions", "seconds"]),
         ),
     }
@@ -142,6 +146,16 @@ def _read_rig(path: Path) -> None:
         rig.orbit.directions()
     if rig.stack.slices is None or rig.stack.slices < 1000:
         rig.stack.offsets(rig.stack.slices or 3)
+
+
+def _read_record(path: Path) -> None:
+    """The record, and all that a report takes from it."""
+    record = read_record(path.parent)
+    if record is None:
+        raise MacroSplatError("there is no record")
+    shlex.join(record["command"])
+    " ".join([*record["versions"].values(), record["machine"]])
+    float(record["seconds"]) + record["steps"] + record["gaussians"]
 
 
 def _clouds(capture: Path) -> tuple[bytes, ...]:

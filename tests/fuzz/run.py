@@ -1,11 +1,13 @@
 """Long runs of mutated files, reproducible: `python -m tests.fuzz.run --inputs 30000 [--seed 0] [PARSER ...]`.
 
-Prints a table; what fails is kept in `--failures` and its traceback is printed, once for each place in the code.
+Prints a table with a row for each parser and seed; what fails is kept in `--failures` and its traceback is printed,
+once for each place in the code.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 import time
@@ -45,24 +47,26 @@ def main() -> int:
     arguments.add_argument("parsers", nargs="*")
     arguments.add_argument("--inputs", type=int, default=1000, help="for each parser")
     arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--rounds", type=int, default=1, help="each with the next seed")
     arguments.add_argument("--failures", type=Path, help="folder for inputs that failed")
     options = arguments.parse_args()
     count = 0
     with tempfile.TemporaryDirectory() as folder:
         parsers = make_parsers(Path(folder))
-        print("| parser | inputs | accepted | failures | seconds | peak MB |\n|---|---|---|---|---|---|")
-        for name in options.parsers or parsers:
+        print("| parser | seed | inputs | accepted | failures | seconds | peak MB |\n|---|---|---|---|---|---|---|")
+        seeds = range(options.seed, options.seed + options.rounds)
+        for seed, name in itertools.product(seeds, options.parsers or parsers):
             failures: dict[str, tuple[bytes, str]] = {}
             begun = time.monotonic()
-            accepted = fuzz(parsers[name], options.inputs, options.seed, failures)
+            accepted = fuzz(parsers[name], options.inputs, seed, failures)
             seconds = time.monotonic() - begun
-            row = (name, options.inputs, accepted, len(failures), f"{seconds:.0f}", f"{peak_megabytes():.0f}")
+            row = (name, seed, options.inputs, accepted, len(failures), f"{seconds:.0f}", f"{peak_megabytes():.0f}")
             print("| " + " | ".join(map(str, row)) + " |", flush=True)
             for i, (place, (data, text)) in enumerate(failures.items()):
                 print(f"{name}: {place}: {data[:300]!r}\n{text}", file=sys.stderr)
                 if options.failures is not None:
                     options.failures.mkdir(parents=True, exist_ok=True)
-                    (options.failures / f"{name}_{i}").write_bytes(data)
+                    (options.failures / f"{name}_{seed}_{i}").write_bytes(data)
             count += len(failures)
     return 1 if count else 0
 
