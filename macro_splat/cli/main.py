@@ -6,6 +6,7 @@ import sys
 from tyro.extras import SubcommandApp
 
 from macro_splat.cli.benchmark import benchmark
+from macro_splat.cli.campaign import campaign
 from macro_splat.cli.deblur import deblur
 from macro_splat.cli.demo import demo
 from macro_splat.cli.doctor import doctor
@@ -23,6 +24,7 @@ app.command(report)
 app.command(deblur)
 app.command(export)
 app.command(benchmark)
+app.command(campaign)
 app.command(doctor)
 
 

@@ -1,0 +1,207 @@
+"""Who is next: the driver hands out attempts to Ray, keeps the books and tries again."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from macro_splat.campaign import ray_cluster
+from macro_splat.campaign.attempt import Outcome, run_attempt
+from macro_splat.campaign.specimen import Specimen
+from macro_splat.campaign.stages import Stage
+from macro_splat.campaign.state import Attempt, State, next_stage
+from macro_splat.errors import MacroSplatError
+from macro_splat.quote import reason
+
+POLL_S = 1.0
+CAPACITY_EVERY_S = 10.0
+
+
+@dataclass
+class Flight:
+    """An attempt that was handed to Ray."""
+
+    state: State
+    stage: Stage
+    number: int
+    """Of the log."""
+    tries: int
+    """At this stage since the campaign was started, this one included."""
+    submitted: float
+    """By the monotonic clock, as `begun`."""
+    begun: float | None = None
+    """None: it waits for its resources."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the campaign is."""
+
+    states: Sequence[State]
+    flights: Sequence[Flight]
+
+    def count(self, status: str) -> int:
+        return sum(state.status == status for state in self.states)
+
+
+class View(Protocol):
+    """Who is told."""
+
+    def event(self, flight: Flight, outcome: Outcome, again: bool) -> None:
+        """An attempt ended; it is made again, or not."""
+        ...
+
+    def show(self, progress: Progress, *, last: bool = False) -> None:
+        """Called every second, and once at the end."""
+        ...
+
+
+class Campaign:
+    """All specimens of a folder; none ever stops the others."""
+
+    def __init__(
+        self, ray: Any, specimens: Sequence[Specimen], stages: Sequence[Stage], view: View, retries: int, grace_s: float
+    ):
+        """
+        Args:
+            ray: the module, connected.
+            retries: of a stage, after the first attempt.
+            grace_s: what a command has to end by itself when it is interrupted.
+        """
+        self._ray, self._stages, self._view = ray, stages, view
+        self._retries, self._grace_s = retries, grace_s
+        self.states = [State.read(specimen) for specimen in specimens]
+        self._flights: dict[Any, Flight] = {}
+        self._width, self._width_known = 0, float("-inf")
+
+    def run(self) -> None:
+        """Do what is missing. Afterwards every state is done or failed, and written.
+
+        Raises:
+            KeyboardInterrupt: by Ctrl-C; the attempts under way were interrupted and have ended.
+            MacroSplatError: Ray has died.
+            OSError: a state cannot be written.
+        """
+        waiting = deque(self._missing())
+        try:
+            while waiting or self._flights:
+                while waiting and len(self._flights) < self._allowed():
+                    state, stage = waiting.popleft()
+                    self._submit(state, stage, tries=1)
+                for ref in self._ended():
+                    self._land(ref)
+                self._notice_begun()
+                self._view.show(Progress(self.states, list(self._flights.values())))
+        except BaseException:
+            self._call_off()
+            raise
+        finally:
+            self._view.show(Progress(self.states, []), last=True)
+
+    def _missing(self) -> list[tuple[State, Stage]]:
+        missing = []
+        for state in self.states:
+            stage = next_stage(state.specimen, self._stages)
+            if stage is not None:
+                state.status, state.reason = "waiting", ""
+                missing.append((state, stage))
+            elif state.status != "done":  # a driver died before it wrote so
+                self._close(state, "done")
+        return missing
+
+    def _allowed(self) -> int:
+        if time.monotonic() - self._width_known > CAPACITY_EVERY_S:
+            self._width = ray_cluster.width(ray_cluster.nodes(self._ray), self._stages)
+            self._width_known = time.monotonic()
+        return self._width
+
+    def _submit(self, state: State, stage: Stage, tries: int) -> None:
+        number = state.specimen.attempts(stage.name) + 1
+        # Ray itself retries nothing: every attempt is counted here.
+        remote = self._ray.remote(run_attempt).options(
+            num_cpus=stage.cpus, num_gpus=stage.gpus, max_retries=0, name=f"{stage.name} {state.specimen.name}"
+        )
+        ref = remote.remote(stage, state.specimen, number, self._grace_s)
+        self._flights[ref] = Flight(state, stage, number, tries, time.monotonic())
+
+    def _ended(self) -> list[Any]:
+        refs = list(self._flights)
+        ready, _ = self._ray.wait(refs, num_returns=1, timeout=POLL_S, fetch_local=False)
+        if ready:
+            ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0, fetch_local=False)
+        return ready
+
+    def _notice_begun(self) -> None:
+        for flight in self._flights.values():
+            if flight.begun is None and flight.state.specimen.log(flight.stage.name, flight.number).exists():
+                flight.begun = time.monotonic()
+
+    def _land(self, ref: Any) -> None:
+        flight = self._flights.pop(ref)
+        outcome, kind = self._outcome(ref, flight)
+        state, stage = flight.state, flight.stage
+        again = not outcome.done and outcome.retry and flight.tries <= self._retries
+        if outcome.ran:
+            state.attempts.append(_recorded(flight, outcome, kind))
+        self._view.event(flight, outcome, again)
+        if again:
+            state.write()
+            self._submit(state, stage, flight.tries + 1)
+        elif not outcome.done:
+            self._close(state, "failed", f"{stage.name}: {outcome.reason}")
+        else:
+            following = next_stage(state.specimen, self._stages)
+            if following is None:
+                self._close(state, "done")
+            else:
+                state.write()
+                self._submit(state, following, tries=1)
+
+    def _close(self, state: State, status: Any, why: str = "") -> None:
+        state.status, state.reason = status, why
+        state.write()
+
+    def _outcome(self, ref: Any, flight: Flight) -> tuple[Outcome, Any]:
+        errors = self._ray.exceptions
+        try:
+            outcome: Outcome = self._ray.get(ref)
+            return outcome, "done" if outcome.done else "failed"
+        except errors.TaskCancelledError:
+            return self._lost(flight, "interrupted"), "stopped"
+        except errors.LocalRayletDiedError as error:
+            raise MacroSplatError("Ray has died on this machine; run the same command again to go on") from error
+        except errors.RayTaskError as error:  # an exception of ours: a disk is full, a folder cannot be written
+            if isinstance(error.cause, KeyboardInterrupt):
+                return self._lost(flight, "interrupted"), "stopped"
+            return self._lost(flight, reason(error.cause)), "failed"
+        except errors.RayError as error:  # the worker or its machine has died, or was killed for its memory
+            return self._lost(flight, f"the worker died ({type(error).__name__})"), "lost"
+
+    @staticmethod
+    def _lost(flight: Flight, why: str) -> Outcome:
+        begun = time.monotonic() if flight.begun is None else flight.begun
+        seconds = time.monotonic() - begun
+        return Outcome(False, why, True, time.time() - seconds, seconds)
+
+    def _call_off(self) -> None:
+        """Interrupt what is under way and wait for its end; what has ended well meanwhile is kept."""
+        if not self._ray.is_initialized():
+            return
+        refs = list(self._flights)
+        for ref in refs:
+            self._ray.cancel(ref)
+        ended, _ = self._ray.wait(refs, num_returns=max(1, len(refs)), timeout=self._grace_s + 10) if refs else ([], [])
+        for ref in ended:
+            flight = self._flights.pop(ref)
+            outcome, kind = self._outcome(ref, flight)
+            if outcome.done or flight.begun is not None:
+                flight.state.attempts.append(_recorded(flight, outcome, kind))
+                flight.state.write()
+
+
+def _recorded(flight: Flight, outcome: Outcome, kind: Any) -> Attempt:
+    seconds = round(outcome.seconds, 3)
+    return Attempt(flight.stage.name, flight.number, kind, outcome.begun, seconds, outcome.node, outcome.reason)

@@ -1,0 +1,73 @@
+"""The last stage's program: `python -m macro_splat.campaign.results RUN FOLDER` writes page, thumbnail and figures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from PIL import Image
+
+from macro_splat.atomic import atomic_write
+from macro_splat.campaign.stages import FIGURES, PAGE, THUMBNAIL
+from macro_splat.report.measured_views import SHARP, MeasuredView, measure_views
+from macro_splat.report.training_report import write_training_report
+from macro_splat.runs import load_run
+
+THUMBNAIL_EDGE = 256
+
+
+def write_results(run_folder: Path, folder: Path) -> None:
+    """
+    Raises:
+        MacroSplatError: there is no whole run, or a photograph is broken.
+        OSError: the folder cannot be written.
+    """
+    run = load_run(run_folder)
+    write_training_report(run, folder / PAGE)
+    views = measure_views(run, lambda what, done, total: None)
+    _write_thumbnail(views, folder / THUMBNAIL)
+    figures = {
+        "photographs": len(run.names),
+        "gaussians": int(run.model.num_points),
+        "steps": run.step + 1,
+        **mean_figures(views),
+    }
+    with atomic_write(folder / FIGURES, "w") as file:
+        json.dump(figures, file, indent=1)
+
+
+def mean_figures(views: Sequence[MeasuredView]) -> dict[str, float]:
+    """Means over views by `held_out_` or `training_` and the names of `MeasuredView.figures`."""
+    values: dict[str, list[float]] = {}
+    for view in views:
+        where = "held_out" if view.index is None else "training"
+        for name, value in view.figures.items():
+            values.setdefault(f"{where}_{name}", []).append(value)
+    return {name: round(fmean(of), 4) for name, of in values.items()}
+
+
+def _write_thumbnail(views: Sequence[MeasuredView], path: Path) -> None:
+    """The sharp render of the first view that has pictures."""
+    pictures: list[Any] = [view.pictures[SHARP] for view in views if SHARP in view.pictures]
+    if not pictures:
+        return
+    image = Image.fromarray(pictures[0])
+    image.thumbnail((THUMBNAIL_EDGE, THUMBNAIL_EDGE), Image.Resampling.BOX)
+    with atomic_write(path) as file:
+        image.save(file, "jpeg", quality=80)
+
+
+def main() -> None:
+    """Of the program."""
+    from macro_splat.compat import one_line_errors
+
+    one_line_errors.install()
+    write_results(Path(sys.argv[1]), Path(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What happened to a specimen: `state.json` in its folder. What is done is told by the results themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from macro_splat.atomic import atomic_write
+from macro_splat.campaign.specimen import Specimen
+from macro_splat.campaign.stages import Stage
+
+FILE_NAME = "state.json"
+Status = Literal["waiting", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """At a stage; its log is `STAGE-NUMBER.log`."""
+
+    stage: str
+    number: int
+    outcome: Literal["done", "failed", "lost", "stopped"]
+    """lost = the worker or its machine died; stopped = the campaign was interrupted."""
+    begun: float
+    """Seconds since 1970."""
+    seconds: float
+    node: str = ""
+    reason: str = ""
+    """Why it is not done."""
+
+
+@dataclass
+class State:
+    """Of one specimen."""
+
+    specimen: Specimen
+    status: Status = "waiting"
+    reason: str = ""
+    """Why it failed: stage and complaint."""
+    attempts: list[Attempt] = field(default_factory=list)
+    """Of all the campaign's runs, in order."""
+
+    @classmethod
+    def read(cls, specimen: Specimen) -> State:
+        """As it was written, or a new one: a file that is not there or broken costs its history only."""
+        try:
+            content: Any = json.loads((specimen.folder / FILE_NAME).read_text(encoding="utf-8"))
+            names = {item.name for item in fields(Attempt)}
+            attempts = [Attempt(**{key: entry[key] for key in names}) for entry in content["attempts"]]
+            return cls(specimen, content["status"], content["reason"], attempts)
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls(specimen)
+
+    def write(self) -> None:
+        """
+        Raises:
+            OSError: it cannot be written; the old one stays.
+        """
+        self.specimen.folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "specimen": self.specimen.name,
+            "source": str(self.specimen.source),
+            "status": self.status,
+            "reason": self.reason,
+            "attempts": [asdict(attempt) for attempt in self.attempts],
+        }
+        with atomic_write(self.specimen.folder / FILE_NAME, "w") as file:
+            json.dump(content, file, indent=1)
+
+    def seconds(self, stage: str) -> float:
+        """Spent at a stage by all attempts."""
+        return sum(attempt.seconds for attempt in self.attempts if attempt.stage == stage)
+
+
+def next_stage(specimen: Specimen, stages: Sequence[Stage]) -> Stage | None:
+    """The first whose result is missing; None where nothing is."""
+    return next((stage for stage in stages if not stage.finished(specimen)), None)

@@ -1,0 +1,21 @@
+"""A driver as a process of its own: `python -m tests.campaign.drive ADDRESS SPECIMENS OUT SECONDS`."""
+
+import sys
+from pathlib import Path
+
+from macro_splat.campaign.start import CampaignConfig, start
+from macro_splat.compat import one_line_errors
+from tests.campaign.fake_stages import FakeStage
+
+STAGES = ("train", "export")
+
+
+def main() -> int:
+    address, specimens, out, seconds = sys.argv[1:]
+    one_line_errors.install()
+    stages = [FakeStage(name, float(seconds)) for name in STAGES]
+    return start(Path(specimens), Path(out), CampaignConfig(address=address, grace=5.0), stages)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
