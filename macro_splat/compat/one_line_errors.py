@@ -1,7 +1,8 @@
 """An error that the user can mend is told in one line; nerfstudio's commands would show a traceback.
 
-Python prints what nobody caught through `sys.excepthook`; ours prints `MacroSplatError`, and a full disk or a folder
-that cannot be written, as one line on stderr, and hands every other exception to the hook that was there before.
+Python prints what nobody caught through `sys.excepthook`; ours prints `MacroSplatError`, a full disk, a folder that
+cannot be written and memory that does not suffice as one line on stderr, and hands every other exception to the hook
+that was there before.
 The exit code stays Python's own: 1.
 
 Can go when nerfstudio's commands let a method report its errors.
@@ -17,10 +18,15 @@ from macro_splat.quote import printable
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, or write elsewhere (ns-train: --output-dir)",
     errno.EDQUOT: "the disk quota is used up: free some space, or write elsewhere (ns-train: --output-dir)",
+    errno.EFBIG: "larger than the file system or the limit on files (ulimit -f) allows: write elsewhere",
     errno.EROFS: "the file system is read-only: write elsewhere (ns-train: --output-dir)",
     errno.ENOTDIR: "a file lies where a folder is needed: name another folder (ns-train: --output-dir)",
     errno.EACCES: "permission denied: change its permissions, or write elsewhere (ns-train: --output-dir)",
 }
+_MEMORY = (
+    "end other programs, or ask for less: smaller photographs (ns-train: --pipeline.datamanager.max-image-edge) or "
+    "fewer Gaussians (--pipeline.model.max-gaussians, --pipeline.model.num-seeds)"
+)
 
 
 def one_line(error: BaseException) -> str | None:
@@ -29,9 +35,22 @@ def one_line(error: BaseException) -> str | None:
         return printable(" ".join(str(error).split()))  # names of files may hold what steers a terminal
     if isinstance(error, OSError) and error.errno in _REMEDIES and error.filename is not None:
         return f"{error.filename}: {_REMEDIES[error.errno]}"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # a write knows no file name
+    if isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+    ):  # a write knows no file name
         return _REMEDIES[error.errno]
+    if _is_out_of_memory(error):
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        return f"the memory does not suffice: {_MEMORY} ({reason})"
     return None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Python's own, numpy's, or torch's, which for processors is known by its words alone."""
+    words = ("can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
 
 
 def install() -> None:

@@ -114,9 +114,10 @@ def kinds(base: Path) -> Iterator[Kind]:
         "process", process, process, lambda a, b: trees_differ(a, b, but=("process.json", "report.html", ".process"))
     )
 
-    run = base / "trained"
-    if not models_of(run).is_dir():
-        finish(train(run), base / "trained.log")
+    run = base / "train"  # which is there already if trainings were killed before
+    if not run.is_dir():
+        run.mkdir()
+        finish(train(run), base / "train.log")
 
     def writes(output: str, *words: object) -> tuple[Callable[[Path], list[object]], Callable[[Path], list[object]]]:
         def command(folder: Path) -> list[object]:
@@ -232,12 +233,9 @@ def die_once(kind: Kind, moment: Moment, reference: Path, folder: Path, tally: T
     return f"{what}; {whole} whole files, {len(left)} unfinished"
 
 
-def kill_often(kind: Kind, moments: int, rng: random.Random, base: Path, jobs: int) -> Tally:
+def kill_often(kind: Kind, moments: int, rng: random.Random, base: Path, jobs: int = 1) -> Tally:
     """Kill one kind of command so many times; prints a line for each."""
     reference = base / kind.name
-    reference.mkdir()
-    finish(kind.command(reference), base / f"{kind.name}.first.log")  # fills caches
-    shutil.rmtree(reference)
     reference.mkdir()
     begun = time.time()
     length = finish(kind.command(reference), base / f"{kind.name}.log")
