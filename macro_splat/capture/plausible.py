@@ -29,9 +29,14 @@ def check_plausible(capture: Capture) -> list[str]:
     """What the user should know though it stops nothing, one line each.
 
     Raises:
-        MacroSplatError: a lens is impossible at the scene's distance.
+        MacroSplatError: no point lies before any camera, or a lens is impossible at the scene's distance.
     """
     distances = scene_distances(capture)
+    if capture.points is not None and distances is not None and np.isnan(distances).all():
+        raise MacroSplatError(
+            f"{capture.path}: none of its {len(capture.points.xyz)} points lies before a camera, which looks along -z "
+            "of its `transform_matrix` (OpenGL's axes): convert the poses, or remove `ply_file_path`"
+        )
     warnings = _check_lenses(capture, distances)
     warnings += _check_unit(capture, distances)
     warnings += _check_stacks(capture)
