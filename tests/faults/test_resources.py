@@ -56,7 +56,7 @@ def words_of(command: str, out: Path, run: Path, card: Path) -> list[str]:
     size = ("--width", 128, "--height", 96, "--fps", 10, "--seconds", 1)
     words: dict[str, tuple[object, ...]] = {
         "process": (card / "images", out / "capture", "--rig", card / "rig.yaml", "--threads", 1),
-        "export": (run, out / "all"),
+        "export": (run, out / "deeper" / "splats.ply"),
         "render": (run, "orbit", "--output", out / "orbit.mp4", *size),
         "frames": (run, "orbit", "--output", out / "frames", *size),
         "report": (run, "--output", out / "page.html"),
