@@ -73,6 +73,7 @@ class Campaign:
         """
         self._ray, self._stages, self._view = ray, stages, view
         self._retries, self._grace_s = retries, grace_s
+        self._attempt = ray.remote(run_attempt)
         self.states = [State.read(specimen) for specimen in specimens]
         self._flights: dict[Any, Flight] = {}
         self._width, self._width_known = 0, float("-inf")
@@ -120,11 +121,10 @@ class Campaign:
 
     def _submit(self, state: State, stage: Stage, tries: int) -> None:
         number = state.specimen.attempts(stage.name) + 1
+        name = f"{stage.name} {state.specimen.name}"
         # Ray itself retries nothing: every attempt is counted here.
-        remote = self._ray.remote(run_attempt).options(
-            num_cpus=stage.cpus, num_gpus=stage.gpus, max_retries=0, name=f"{stage.name} {state.specimen.name}"
-        )
-        ref = remote.remote(stage, state.specimen, number, self._grace_s)
+        task = self._attempt.options(num_cpus=stage.cpus, num_gpus=stage.gpus, max_retries=0, name=name)
+        ref = task.remote(stage, state.specimen, number, self._grace_s)
         self._flights[ref] = Flight(state, stage, number, tries, time.monotonic())
 
     def _ended(self) -> list[Any]:

@@ -30,14 +30,17 @@ def run(socket: int, lock: int, grace_s: float, command: list[str]) -> int:
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     parent = os.getpid()
 
-    def die_with_leash() -> None:
-        if libc is not None:
+    def prepare() -> None:
+        # Ray's daemons block Ctrl-C's signal, and shells ignore it for jobs in the background: both is inherited.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if libc is not None:  # die with the leash
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:  # it died before
                 os._exit(1)
 
     try:
-        process = subprocess.Popen(command, start_new_session=True, pass_fds=(lock,), preexec_fn=die_with_leash)
+        process = subprocess.Popen(command, start_new_session=True, pass_fds=(lock,), preexec_fn=prepare)
     except OSError as error:
         print(f"error: {command[0]}: {error.strerror}; is macro-splat installed on this machine?", file=sys.stderr)
         return 127

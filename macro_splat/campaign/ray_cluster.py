@@ -39,7 +39,6 @@ def connected(address: str | None) -> Iterator[Any]:
         MacroSplatError: Ray is not installed, cannot be started, or there is no cluster.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
     except ImportError as error:

@@ -12,7 +12,7 @@ from rich.text import Text
 from macro_splat.campaign.attempt import Outcome
 from macro_splat.campaign.driver import Flight, Progress
 
-RESERVED_LINES = 6
+RESERVED_LINES = 8
 """Of the terminal, for headings and what is around the table."""
 
 

@@ -1,4 +1,4 @@
-"""A real Ray cluster of several nodes on this machine, for all tests of this folder."""
+"""A real Ray cluster on this machine, for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ import pytest
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ray = pytest.importorskip("ray", reason='campaigns need Ray: pip install "macro-splat[campaign]"')
-WORKERS, CPUS = 2, 2
+CPUS = 2
+"""Of a node."""
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
-    """A head without CPUs, which drivers attach to, and `WORKERS` nodes with `CPUS` each."""
+    """A head with `CPUS`, which drivers attach to; tests add other nodes."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster()
-    add_node(cluster, 0)
-    for _ in range(WORKERS):
-        add_node(cluster, CPUS)
+    add_node(cluster)
     yield cluster
     cluster.shutdown()
 
 
-def add_node(cluster: Any, cpus: int) -> Any:
-    return cluster.add_node(num_cpus=cpus, include_dashboard=False, object_store_memory=80 << 20)
+def add_node(cluster: Any) -> Any:
+    return cluster.add_node(
+        num_cpus=CPUS,
+        include_dashboard=False,
+        include_log_monitor=False,
+        no_monitor=True,
+        object_store_memory=80 << 20,
+    )

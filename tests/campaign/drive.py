@@ -1,5 +1,6 @@
 """A driver as a process of its own: `python -m tests.campaign.drive ADDRESS SPECIMENS OUT SECONDS`."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ STAGES = ("train", "export")
 
 
 def main() -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for jobs in the background
     address, specimens, out, seconds = sys.argv[1:]
     one_line_errors.install()
     stages = [FakeStage(name, float(seconds)) for name in STAGES]

@@ -56,7 +56,7 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
-def wait_until(true: Callable[[], object], seconds: float = 240.0) -> None:
+def wait_until(true: Callable[[], object], seconds: float = 600.0) -> None:
     """
     Raises:
         AssertionError: it never became true.

@@ -113,6 +113,22 @@ def test_command_dies_with_its_worker_and_goes_on_where_it_was(tmp_path: Path) -
     assert ["overlap"] not in journal(specimen.folder)
 
 
+def test_interrupt_reaches_the_command_whatever_ray_and_shells_have_blocked(tmp_path: Path) -> None:
+    specimen = beetle(tmp_path)
+    blocked = {signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    try:
+        process = worker(specimen, seconds=30)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+    command_pid(specimen)
+    wait_until(lambda: (specimen.folder / "train.step").exists())
+    process.kill()
+    process.communicate()
+    with hold(specimen.lock, wait_s=10):
+        assert "KeyboardInterrupt" in specimen.log("train", 1).read_text()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a child with its parent")
 def test_command_dies_with_its_leash(tmp_path: Path) -> None:
     specimen = beetle(tmp_path)

@@ -17,7 +17,7 @@ import pytest
 from macro_splat.campaign.specimen import find_specimens
 from macro_splat.campaign.start import CampaignConfig, start
 from macro_splat.campaign.state import State
-from tests.campaign.conftest import CPUS, add_node
+from tests.campaign.conftest import add_node
 from tests.campaign.drive import STAGES
 from tests.campaign.fake_command import alive
 from tests.campaign.fake_stages import FakeStage, count, journal, make_specimens, parent, wait_until
@@ -109,7 +109,7 @@ def test_worker_killed(cluster: Any, tmp_path: Path) -> None:
 
 def test_node_killed(cluster: Any, tmp_path: Path) -> None:
     specimens, out = make_specimens(tmp_path / "in", dict.fromkeys("abcdef", "")), tmp_path / "out"
-    victim = add_node(cluster, CPUS)
+    victim = add_node(cluster)
     raylet = victim.all_processes["raylet"][0].process.pid
 
     def kill() -> None:
@@ -134,7 +134,7 @@ def test_driver_killed_interrupted_and_started_again(cluster: Any, tmp_path: Pat
     first = driver()
     wait_until(lambda: any(count(out / name, "finished", "train") for name in "abcdefgh"))
     rival = driver()
-    output, _ = rival.communicate(timeout=300)
+    output, _ = rival.communicate(timeout=600)
     assert rival.returncode == 1
     assert "another campaign works there" in output
     first.kill()
@@ -143,12 +143,12 @@ def test_driver_killed_interrupted_and_started_again(cluster: Any, tmp_path: Pat
     second = driver()
     wait_until(lambda: sum(len(list(out.glob(f"*/{name}.result"))) for name in STAGES) > 6)
     second.send_signal(signal.SIGINT)
-    output, _ = second.communicate(timeout=300)
+    output, _ = second.communicate(timeout=600)
     assert second.returncode == 130, output
     assert "run the same command again" in output
     assert not running(out)
 
     third = driver()
-    output, _ = third.communicate(timeout=300)
+    output, _ = third.communicate(timeout=600)
     assert third.returncode == 0, output
     check_all_done_once(specimens, out)
