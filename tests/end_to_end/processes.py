@@ -82,12 +82,12 @@ class Watched:
 
 
 @contextmanager
-def watched(name: str, *arguments: object, cwd: Path, log: Path) -> Iterator[Watched]:
-    """Run a program of this environment with its viewer on a free local port; it is ended afterwards.
+def watched(name: str, *arguments: object, cwd: Path, log: Path, port: int = 0) -> Iterator[Watched]:
+    """Run a program of this environment with its viewer on a local port, by default a free one; it is ended afterwards.
 
     Where the test fails meanwhile, what the program has printed is printed too.
     """
-    port = free_port()
+    port = port or free_port()
     viewer = ["--viewer.websocket-host", "127.0.0.1", "--viewer.websocket-port", port]
     with _started([_program(name), *arguments, *viewer], cwd, log) as process:
         try:

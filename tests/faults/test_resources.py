@@ -173,9 +173,8 @@ def test_a_taken_port_and_a_viewer_that_vanishes_do_not_stop_a_training(
     capture: Path, taken_port: int, tmp_path: Path
 ) -> None:
     words = ["macro-splat", "--data", capture, "--output-dir", tmp_path / "out", "--pipeline.model.num-seeds", 200]
-    words += ["--max-num-iterations", 150, "--viewer.quit-on-train-completion", True]
-    words += ["--viewer.websocket-host", "127.0.0.1", "--viewer.websocket-port", taken_port]
-    with watched("ns-train", *words, cwd=tmp_path, log=tmp_path / "log") as running:
+    words += ["--max-num-iterations", 600, "--viewer.quit-on-train-completion", True]
+    with watched("ns-train", *words, cwd=tmp_path, log=tmp_path / "log", port=taken_port) as running:
         running.port = taken_port + 1  # the viewer takes the next one
         running.wait_for_viewer(240)
         for _ in range(3):
@@ -188,7 +187,7 @@ def test_a_taken_port_and_a_viewer_that_vanishes_do_not_stop_a_training(
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.close()
         assert running.process.wait(240) == 0, running.output()[-2000:]
-    assert checkpoint(tmp_path / "out")["step"] == 149
+    assert checkpoint(tmp_path / "out")["step"] == 599
 
 
 def test_the_disk_for_these_tests_is_small(tmp_path: Path) -> None:
