@@ -102,7 +102,7 @@ def test_the_result_does_not_depend_on_the_unit(tmp_path: Path, mode: str, optic
     for i in (0, 2):
         np.testing.assert_allclose(losses[i], losses[1], rtol=1e-3)
         assert float((pictures[i] - pictures[1]).abs().max()) < 0.01
-        # While the model is haze no blur of it matters: its lens has gradients of rounding, and Adam makes steps of them.
+        # While the model is haze no blur of it matters: the gradients of the lens are rounding, yet Adam steps by them.
         torch.testing.assert_close(lenses[i], lenses[1], rtol=0.02, atol=0)
 
 
