@@ -50,8 +50,6 @@ def test_every_plain_scalar_loads(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
 def test_scalars_of_the_other_numpy_load(tmp_path: Path, module: str) -> None:
     """A run trained with numpy 1 opens with numpy 2 and the reverse: only the module's name differs."""
-    if torch.torch_version.TorchVersion(torch.__version__) < "2.6":
-        pytest.skip("torch 2.5 does not check by default and knows no second names")
     torch.save({"lr": np.float64(0.25)}, tmp_path / "own")
     own = np.float64(0).__reduce__()[0].__module__
     reader = torch._C.PyTorchFileReader(str(tmp_path / "own"))
@@ -77,8 +75,6 @@ class Malicious:
 @pytest.mark.parametrize("wrap", [lambda bad: bad, lambda bad: {"schedulers": {"_last_lr": [bad]}}])
 @pytest.mark.parametrize("flag", [{"weights_only": True}, {}], ids=["asked", "by default"])
 def test_code_in_a_checkpoint_is_refused(tmp_path: Path, wrap, flag: dict) -> None:
-    if not flag and torch.torch_version.TorchVersion(torch.__version__) < "2.6":
-        pytest.skip("torch 2.5 does not check by default")
     torch.save(wrap(Malicious(tmp_path / "pwned")), tmp_path / "bad.ckpt")
     with pytest.raises(pickle.UnpicklingError, match="mkdir"):
         torch.load(tmp_path / "bad.ckpt", **flag)

@@ -67,7 +67,7 @@ def asked_for(folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("offered", "expected"),
     [
-        ({"CONFIGURED": "2.15.0, 2.13.0+cpu, 2.13.0, 2.5.0+cpu"}, ["torch==2.13.0+cpu"]),
+        ({"CONFIGURED": "2.15.0, 2.13.0+cpu, 2.13.0, 2.6.0+cpu"}, ["torch==2.13.0+cpu"]),
         ({"AT_INDEX": "2.14.0+cpu, 2.13.0+cpu"}, ["torch==2.14.0+cpu", "--extra-index-url", INDEX]),
         ({}, ["torch"]),
     ],
