@@ -171,13 +171,13 @@ class Campaign:
             return outcome, "done" if outcome.done else "failed"
         except errors.TaskCancelledError:
             return self._lost(flight, "interrupted"), "stopped"
-        except errors.LocalRayletDiedError as error:
-            raise MacroSplatError("Ray has died on this machine; run the same command again to go on") from error
         except errors.RayTaskError as error:  # an exception of ours: a disk is full, a folder cannot be written
             if isinstance(error.cause, KeyboardInterrupt):
                 return self._lost(flight, "interrupted"), "stopped"
             return self._lost(flight, reason(error.cause)), "failed"
         except errors.RayError as error:  # the worker or its machine has died, or was killed for its memory
+            if not ray_cluster.is_alive_here(self._ray):
+                raise MacroSplatError("Ray has died on this machine; run the same command again to go on") from error
             return self._lost(flight, f"the worker died ({type(error).__name__})"), "lost"
 
     @staticmethod

@@ -14,6 +14,12 @@ from macro_splat.errors import MacroSplatError
 OBJECT_STORE_BYTES = 80 << 20
 """Ray's least: no data pass through it."""
 DEFAULT_CPUS = 4.0
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # by default a training would give way to every other program of the machine
+    "RAY_worker_register_timeout_seconds": "600",  # to come up, which takes long on a busy machine; Ray's 60 are final
+}
+"""Of a Ray that is started here."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,8 @@ def connected(address: str | None) -> Iterator[Any]:
     Raises:
         MacroSplatError: Ray is not installed, cannot be started, or there is no cluster.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError as error:
@@ -75,6 +82,12 @@ def nodes(ray: Any) -> list[Node]:
     """The machines that are there now."""
     alive = (node["Resources"] for node in ray.nodes() if node["Alive"])
     return [Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in alive]
+
+
+def is_alive_here(ray: Any) -> bool:
+    """Ray's daemon on this machine, without which a driver gets nothing done, has not died."""
+    own = ray.get_runtime_context().get_node_id()
+    return any(node["Alive"] and node["NodeID"] == own for node in ray.nodes())
 
 
 def chosen_resources(ray: Any, cpus: float | None, gpus: float | None) -> tuple[float, float]:

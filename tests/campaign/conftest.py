@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-ray = pytest.importorskip("ray", reason='campaigns need Ray: pip install "macro-splat[campaign]"')
+from macro_splat.campaign.ray_cluster import ENVIRONMENT
+
+os.environ.update(ENVIRONMENT)  # read when Ray is imported and when its daemons start
 CPUS = 2
 """Of a node."""
 
@@ -17,9 +18,8 @@ CPUS = 2
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
     """A head with `CPUS`, which drivers attach to; tests add other nodes."""
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster()
+    utils = pytest.importorskip("ray.cluster_utils", reason='campaigns need Ray: pip install "macro-splat[campaign]"')
+    cluster = utils.Cluster()
     add_node(cluster)
     yield cluster
     cluster.shutdown()

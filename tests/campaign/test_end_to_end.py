@@ -12,7 +12,7 @@ import pytest
 from macro_splat.campaign.start import CampaignConfig, start
 from tests.captures import write_capture
 
-STEPS = 20
+STEPS = 150
 
 
 def test_capture_to_report(cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

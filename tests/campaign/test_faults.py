@@ -49,6 +49,12 @@ def running(out: Path) -> list[int]:
     return [pid for pid in (int(words[2]) for words in begun) if alive(pid)]
 
 
+def driver(cluster: Any, specimens: Path, out: Path, seconds: float) -> subprocess.Popen[str]:
+    """The same as `campaign`, as a process."""
+    words = [sys.executable, "-m", "tests.campaign.drive", cluster.address, str(specimens), str(out), str(seconds)]
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
 def meanwhile(action: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=action)
     thread.start()
@@ -108,39 +114,33 @@ def test_worker_killed(cluster: Any, tmp_path: Path) -> None:
 
 
 def test_node_killed(cluster: Any, tmp_path: Path) -> None:
-    specimens, out = make_specimens(tmp_path / "in", dict.fromkeys("abcdef", "")), tmp_path / "out"
+    specimens, out = make_specimens(tmp_path / "in", dict.fromkeys("abcdefgh", "")), tmp_path / "out"
+    process = driver(cluster, specimens, out, seconds=4.0)
+    wait_until(lambda: running(out))  # the driver is connected to the only machine that there is
     victim = add_node(cluster)
     raylet = victim.all_processes["raylet"][0].process.pid
-
-    def kill() -> None:
-        wait_until(lambda: any(parent(parent(parent(pid))) == raylet for pid in running(out)))
-        os.kill(raylet, signal.SIGKILL)
-        cluster.remove_node(victim, allow_graceful=False)
-
-    killer = meanwhile(kill)
-    assert campaign(cluster, specimens, out, seconds=3.0) == 0
-    killer.join()
+    wait_until(lambda: any(parent(parent(parent(pid))) == raylet for pid in running(out)))
+    os.kill(raylet, signal.SIGKILL)
+    cluster.remove_node(victim, allow_graceful=False)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
     check_all_done_once(specimens, out)
     assert any(attempt.outcome == "lost" for state in states(specimens, out).values() for attempt in state.attempts)
 
 
 def test_driver_killed_interrupted_and_started_again(cluster: Any, tmp_path: Path) -> None:
     specimens, out = make_specimens(tmp_path / "in", dict.fromkeys("abcdefgh", "")), tmp_path / "out"
-    words = [sys.executable, "-m", "tests.campaign.drive", cluster.address, str(specimens), str(out), "1.5"]
 
-    def driver() -> subprocess.Popen[str]:
-        return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-    first = driver()
+    first = driver(cluster, specimens, out, seconds=1.5)
     wait_until(lambda: any(count(out / name, "finished", "train") for name in "abcdefgh"))
-    rival = driver()
+    rival = driver(cluster, specimens, out, seconds=1.5)
     output, _ = rival.communicate(timeout=600)
     assert rival.returncode == 1
     assert "another campaign works there" in output
     first.kill()
     first.communicate()
 
-    second = driver()
+    second = driver(cluster, specimens, out, seconds=1.5)
     wait_until(lambda: sum(len(list(out.glob(f"*/{name}.result"))) for name in STAGES) > 6)
     second.send_signal(signal.SIGINT)
     output, _ = second.communicate(timeout=600)
@@ -148,7 +148,7 @@ def test_driver_killed_interrupted_and_started_again(cluster: Any, tmp_path: Pat
     assert "run the same command again" in output
     assert not running(out)
 
-    third = driver()
+    third = driver(cluster, specimens, out, seconds=1.5)
     output, _ = third.communicate(timeout=600)
     assert third.returncode == 0, output
     check_all_done_once(specimens, out)
