@@ -3,7 +3,7 @@
 It counts its steps in a checkpoint, from which it goes on, and tells in FOLDER/journal what it does: `begun STAGE PID
 STEP`, `finished STAGE`, and `overlap` should another command be at work in FOLDER. A file SOURCE/fault asks it to fail:
 "error" as a command of ours does at a user's mistake, "crash" at every attempt, "crash once" at the first,
-"left behind" leaves a child.
+"left behind" leaves a child. While there is SOURCE/hold, it does not get on.
 """
 
 import os
@@ -36,6 +36,8 @@ def main() -> None:
         child = subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"])
         write(f"child {child.pid}", f"{folder}/journal")
     for done in range(step, STEPS):
+        while os.path.exists(f"{source}/hold"):
+            time.sleep(0.05)
         time.sleep(seconds / STEPS)
         with open(f"{checkpoint}.new", "w") as file:
             file.write(str(done + 1))

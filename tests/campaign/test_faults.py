@@ -114,14 +114,19 @@ def test_worker_killed(cluster: Any, tmp_path: Path) -> None:
 
 
 def test_node_killed(cluster: Any, tmp_path: Path) -> None:
-    specimens, out = make_specimens(tmp_path / "in", dict.fromkeys("abcdefgh", "")), tmp_path / "out"
-    process = driver(cluster, specimens, out, seconds=4.0)
-    wait_until(lambda: running(out))  # the driver is connected to the only machine that there is
+    specimens, out = make_specimens(tmp_path / "in", dict.fromkeys("abcd", "")), tmp_path / "out"
+    holds = [specimens / name / "hold" for name in "abcd"]
+    for path in holds:
+        path.touch()
+    process = driver(cluster, specimens, out, seconds=0.5)
+    wait_until(lambda: running(out))  # the driver is connected to the only machine that there is, and fills it
     victim = add_node(cluster)
     raylet = victim.all_processes["raylet"][0].process.pid
     wait_until(lambda: any(parent(parent(parent(pid))) == raylet for pid in running(out)))
     os.kill(raylet, signal.SIGKILL)
     cluster.remove_node(victim, allow_graceful=False)
+    for path in holds:
+        path.unlink()
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
     check_all_done_once(specimens, out)
