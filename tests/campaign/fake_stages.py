@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -56,12 +57,19 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
-def wait_until(true: Callable[[], object], seconds: float = 600.0) -> None:
+def wait_until(
+    true: Callable[[], object], process: subprocess.Popen[str] | None = None, seconds: float = 240.0
+) -> None:
     """
+    Args:
+        process: that makes it true, if it is one.
+
     Raises:
-        AssertionError: it never became true.
+        AssertionError: it did not become true, or the process ended before; with what it printed.
     """
     end = time.monotonic() + seconds
     while not true():
+        if process is not None and process.poll() is not None and not true():
+            raise AssertionError(f"ended with {process.returncode}: {process.communicate()[0]}")
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)

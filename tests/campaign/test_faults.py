@@ -51,6 +51,7 @@ def running(out: Path) -> list[int]:
 
 def driver(cluster: Any, specimens: Path, out: Path, seconds: float) -> subprocess.Popen[str]:
     """The same as `campaign`, as a process."""
+    cluster.wait_for_nodes(timeout=120)  # else it could attach to the one that a test before has killed
     words = [sys.executable, "-m", "tests.campaign.drive", cluster.address, str(specimens), str(out), str(seconds)]
     return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -119,12 +120,18 @@ def test_node_killed(cluster: Any, tmp_path: Path) -> None:
     for path in holds:
         path.touch()
     process = driver(cluster, specimens, out, seconds=0.5)
-    wait_until(lambda: running(out))  # the driver is connected to the only machine that there is, and fills it
+    wait_until(lambda: running(out), process)  # the driver is connected to the only machine that there is, and fills it
     victim = add_node(cluster)
     raylet = victim.all_processes["raylet"][0].process.pid
-    wait_until(lambda: any(parent(parent(parent(pid))) == raylet for pid in running(out)))
+
+    def there() -> list[int]:
+        return [pid for pid in running(out) if parent(parent(parent(pid))) == raylet]
+
+    wait_until(there, process)
+    doomed = there()
     os.kill(raylet, signal.SIGKILL)
     cluster.remove_node(victim, allow_graceful=False)
+    wait_until(lambda: not any(alive(pid) for pid in doomed), process)  # else they could still end well
     for path in holds:
         path.unlink()
     output, _ = process.communicate(timeout=600)
@@ -137,7 +144,7 @@ def test_driver_killed_interrupted_and_started_again(cluster: Any, tmp_path: Pat
     specimens, out = make_specimens(tmp_path / "in", dict.fromkeys("abcdefgh", "")), tmp_path / "out"
 
     first = driver(cluster, specimens, out, seconds=1.5)
-    wait_until(lambda: any(count(out / name, "finished", "train") for name in "abcdefgh"))
+    wait_until(lambda: any(count(out / name, "finished", "train") for name in "abcdefgh"), first)
     rival = driver(cluster, specimens, out, seconds=1.5)
     output, _ = rival.communicate(timeout=600)
     assert rival.returncode == 1
@@ -146,7 +153,7 @@ def test_driver_killed_interrupted_and_started_again(cluster: Any, tmp_path: Pat
     first.communicate()
 
     second = driver(cluster, specimens, out, seconds=1.5)
-    wait_until(lambda: sum(len(list(out.glob(f"*/{name}.result"))) for name in STAGES) > 6)
+    wait_until(lambda: sum(len(list(out.glob(f"*/{name}.result"))) for name in STAGES) > 6, second)
     second.send_signal(signal.SIGINT)
     output, _ = second.communicate(timeout=600)
     assert second.returncode == 130, output

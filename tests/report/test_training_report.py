@@ -237,6 +237,7 @@ def test_pictures_are_reduced_until_they_fit() -> None:
 def test_a_report_that_fails_costs_no_training(trained_run: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     """The trainer's hook, with a report that cannot be written."""
     from macro_splat.report import training_report
+    from macro_splat.training.finite_gradients import GuardedOptimizers
     from macro_splat.training.trainer import MacroSplatTrainer
 
     run = load_run(trained_run)
@@ -245,6 +246,7 @@ def test_a_report_that_fails_costs_no_training(trained_run: Path, tmp_path: Path
     trainer = MacroSplatTrainer.__new__(MacroSplatTrainer)
     trainer.config, trainer.pipeline, trainer.base_dir, trainer.device = run.config, run.pipeline, folder, "cpu"
     trainer._began, trainer._start_step = 0.0, 0
+    trainer.optimizers = GuardedOptimizers({}, {})
 
     class Lock:
         def __enter__(self) -> None: ...
