@@ -26,7 +26,6 @@ def fuzz(name: str, seconds: int, corpus: Path) -> None:
     with atheris.instrument_imports(include=["macro_splat.capture", "macro_splat.runs.config_file", "macro_splat.npy",
                                              "macro_splat.plain_yaml", "macro_splat.quote", "yaml"]):
         # fmt: on
-        from tests.fuzz.oracle import judge
         from tests.fuzz.parsers import make_parsers
 
     parser = make_parsers(corpus.parent)[name]
@@ -41,7 +40,7 @@ def fuzz(name: str, seconds: int, corpus: Path) -> None:
 
     options = [f"-max_total_time={seconds}", "-print_final_stats=1", "-rss_limit_mb=4096", "-max_len=20000"]
     arguments = [sys.argv[0], *options, "-timeout=20", "-verbosity=0", str(corpus)]
-    atheris.Setup(arguments, lambda data: judge(parser.parse, parser.file, data) and None, custom_mutator=mutate)
+    atheris.Setup(arguments, lambda data: parser.judge(data) and None, custom_mutator=mutate)
     atheris.Fuzz()
 
 

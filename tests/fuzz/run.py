@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from random import Random
 
-from tests.fuzz.oracle import judge, peak_megabytes
+from tests.fuzz.oracle import peak_megabytes
 from tests.fuzz.parsers import Parser, make_parsers
 
 
@@ -31,7 +31,7 @@ def fuzz(parser: Parser, inputs: int, seed: int, failures: dict[str, tuple[bytes
         for _ in range(random.choice([1, 1, 1, 1, 2])):
             data = parser.mutate(data, random)
         try:
-            accepted += judge(parser.parse, parser.file, data)
+            accepted += parser.judge(data)
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"

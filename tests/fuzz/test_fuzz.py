@@ -43,7 +43,7 @@ def test_the_seeds_are_valid(parsers: dict[str, Parser], name: str) -> None:
     parser = parsers[name]
     for i, seed in enumerate(parser.seeds):
         if (name, i) != ("rig-text", 1):  # the documentation, which shows what excludes each other side by side
-            assert judge(parser.parse, parser.file, seed), (name, i)
+            assert parser.judge(seed), (name, i)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,7 +61,7 @@ def test_files_that_hypothesis_mutates(parsers: dict[str, Parser], name: str) ->
     @SETTINGS
     @given(seed=st.sampled_from(parser.seeds), random=st.randoms(use_true_random=False))
     def feed(seed: bytes, random: Random) -> None:
-        judge(parser.parse, parser.file, parser.mutate(seed, random))
+        parser.judge(parser.mutate(seed, random))
 
     feed()
 
@@ -73,7 +73,7 @@ def test_any_bytes(parsers: dict[str, Parser], name: str) -> None:
     @SETTINGS
     @given(data=st.binary(max_size=300))
     def feed(data: bytes) -> None:
-        judge(parser.parse, parser.file, data)
+        parser.judge(data)
 
     feed()
 
