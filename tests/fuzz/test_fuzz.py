@@ -18,7 +18,7 @@ from tests.fuzz.run import fuzz
 # fmt: off
 NAMES = ["capture", "points", "rig", "rig-text", "exif", "photograph", "depth", "config", "record"]
 # fmt: on
-INPUTS = 400
+INPUTS = 1500
 SETTINGS = settings(
     max_examples=100,
     deadline=None,
