@@ -59,8 +59,8 @@ def main() -> None:
             "Gaussians (320x240)": lambda: {
                 n: render_step(n, 320, 240, 3.0) for n in (10_000, 30_000, 100_000, 300_000, 1_000_000)[:most]
             },
-            "megapixels (100,000 Gaussians, blur 1 % of the width)": lambda: {
-                size: render_step(100_000, *shape, 0.005 * shape[0]) for size, shape in list(PIXELS.items())[:most]
+            "megapixels (100,000 Gaussians, blur 5 px)": lambda: {
+                size: render_step(100_000, *shape, 5.0) for size, shape in list(PIXELS.items())[:most]
             },
             "blur radius, px (640x480, 30,000 Gaussians)": lambda: {
                 radius: render_step(30_000, 640, 480, radius)
