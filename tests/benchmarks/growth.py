@@ -147,22 +147,36 @@ def draw(curves: dict[str, dict[float, float]], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
-    figure, charts = pyplot.subplots(1, len(curves), figsize=(16, 3.8), constrained_layout=True)
+    figure, charts = pyplot.subplots(1, len(curves), figsize=(14, 3.6), constrained_layout=True)
     for chart, (name, times) in zip(charts, curves.items(), strict=True):
         shown = {size: 1000 * seconds for size, seconds in times.items() if size > 0}
-        sizes = list(shown)
+        sizes, last = list(shown), list(shown)[-1]
         chart.loglog(sizes, list(shown.values()), "o-", color="#1f6f8b")
-        last = sizes[-1]
-        chart.loglog(sizes, [shown[last] * size / last for size in sizes], "--", color="#b0b0b0", label="linear")
-        chart.set_xlabel(name)
+        least = min(shown.values()) / 1.5
+        first = max(sizes[0], last * least / shown[last])
+        chart.loglog([first, last], [shown[last] * first / last, shown[last]], "--", color="#b0b0b0", label="linear")
+        chart.set_ylim(least, 2 * max(shown.values()))
+        chart.set_xticks(sizes, labels=[_short(size) for size in sizes])
+        chart.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        chart.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        chart.minorticks_off()
+        what, _, where = name.partition(" (")
+        chart.set_title(f"{what}\n({where}", fontsize=10)
         chart.set_ylabel("ms" if "views" not in name else "ms for ten steps")
         chart.grid(which="major", alpha=0.3)
-        chart.legend(frameon=False)
+        chart.legend(frameon=False, loc="upper left")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)
     pyplot.close(figure)
+
+
+def _short(number: float) -> str:
+    for unit, letter in ((1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:g}{letter}"
+    return f"{number:g}"
 
 
 if __name__ == "__main__":
