@@ -55,7 +55,6 @@ def run_attempt(stage: Stage, specimen: Specimen, number: int, grace_s: float) -
         grace_s: what an interrupted command has to end by itself.
 
     Raises:
-        KeyboardInterrupt: it was called off; the command has ended.
         OSError: the specimen's folder cannot be written.
     """
     begun, start = time.time(), time.monotonic()
@@ -101,9 +100,7 @@ def _run_on_leash(command: list[str], cpus: float, folder: Path, output: IO[byte
                 start_new_session=True,  # Ctrl-C in the terminal is the driver's to handle
             )
         try:
-            # The leash's end closes when it ends. In rounds, for only in between a task can be called off.
-            while not select.select([ours], [], [], 0.5)[0]:
-                pass
+            select.select([ours], [], [])  # the leash's end closes when it ends
         finally:
             ours.close()
             code = leash.wait()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from macro_splat.campaign import ray_cluster
 from macro_splat.campaign.attempt import Outcome, run_attempt
+from macro_splat.campaign.locks import Held, hold
 from macro_splat.campaign.specimen import Specimen
 from macro_splat.campaign.stages import Stage
 from macro_splat.campaign.state import Attempt, State, next_stage
@@ -169,11 +171,7 @@ class Campaign:
         try:
             outcome: Outcome = self._ray.get(ref)
             return outcome, "done" if outcome.done else "failed"
-        except errors.TaskCancelledError:
-            return self._lost(flight, "interrupted"), "stopped"
         except errors.RayTaskError as error:  # an exception of ours: a disk is full, a folder cannot be written
-            if isinstance(error.cause, KeyboardInterrupt):
-                return self._lost(flight, "interrupted"), "stopped"
             return self._lost(flight, reason(error.cause)), "failed"
         except errors.RayError as error:  # the worker or its machine has died, or was killed for its memory
             if not ray_cluster.is_alive_here(self._ray):
@@ -187,19 +185,28 @@ class Campaign:
         return Outcome(False, why, True, time.time() - seconds, seconds)
 
     def _call_off(self) -> None:
-        """Interrupt what is under way and wait for its end; what has ended well meanwhile is kept."""
-        if not self._ray.is_initialized():
-            return
-        refs = list(self._flights)
-        for ref in refs:
-            self._ray.cancel(ref)
-        ended, _ = self._ray.wait(refs, num_returns=max(1, len(refs)), timeout=self._grace_s + 10) if refs else ([], [])
-        for ref in ended:
-            flight = self._flights.pop(ref)
-            outcome, kind = self._outcome(ref, flight)
-            if outcome.done or flight.begun is not None:
+        """Interrupt what is under way and wait for its end; what has ended well meanwhile is kept.
+
+        Workers end with their driver's connection, commands with their worker. Calling tasks off one by one would do,
+        too, but for a race: one that ends at that moment takes the driver with it (Ray 2.48: "Tried to complete task
+        that was not pending").
+        """
+        self._ray.shutdown()
+        end = time.monotonic() + self._grace_s + 10
+        for flight in self._flights.values():
+            lock = flight.state.specimen.lock  # which a command holds
+            if lock.exists():
+                with suppress(Held), hold(lock, wait_s=max(end - time.monotonic(), 0.0)):
+                    pass
+        self._notice_begun()
+        for flight in self._flights.values():
+            if flight.begun is not None:
+                outcome, kind = self._lost(flight, "interrupted"), "stopped"
+                if flight.stage.finished(flight.state.specimen):
+                    outcome, kind = replace(outcome, done=True, reason=""), "done"
                 flight.state.attempts.append(_recorded(flight, outcome, kind))
                 flight.state.write()
+        self._flights.clear()
 
 
 def _recorded(flight: Flight, outcome: Outcome, kind: Any) -> Attempt:
