@@ -36,6 +36,22 @@ class BudgetStrategy(DefaultStrategy):
         share = min(max((step + self.refine_every - self.refine_start_iter) / rounds, 0.0), 1.0)
         return int(count_at_start + share * (self.max_gaussians - count_at_start))
 
+    def step_post_backward(
+        self,
+        params: Any,
+        optimizers: Any,
+        state: dict[str, Any],
+        step: int,
+        info: dict[str, Any],
+        packed: bool = False,
+    ) -> None:
+        """gsplat's, but that no opacities are reset at the very first step, which gsplat 1.4 takes for a multiple of
+        every number (1.5 does not): Gaussians that were just laid out would become all but transparent."""
+        if step == 0 < self.refine_stop_iter:
+            self._update_state(params, state, info, packed=packed)
+        else:
+            super().step_post_backward(params, optimizers, state, step, info, packed)
+
     def _update_state(self, params: Any, state: dict[str, Any], info: dict[str, Any], packed: bool = False) -> None:
         """gsplat's; a gradient that is no finite number counts as 0, or it would stay in the sums and in the budget."""
         screen = info[self.key_for_gradient]

@@ -67,3 +67,26 @@ def test_rounds_before_the_last_leave_room_for_those_after() -> None:
     early = BudgetStrategy(max_gaussians=COUNT + 30, refine_start_iter=1000, refine_stop_iter=2000, refine_every=100)
     assert len(means) == 30
     assert early.budget(1000, COUNT) == COUNT + 3
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.5), (1, 0.5), (10, 0.01)])
+def test_opacities_are_not_reset_before_they_have_learnt_anything(step: int, expected: float) -> None:
+    params = torch.nn.ParameterDict(
+        {"opacities": torch.nn.Parameter(torch.zeros(COUNT)), "means": torch.zeros(COUNT, 3)}
+    )
+    optimizers = {"opacities": torch.optim.Adam([params["opacities"]])}
+    strategy = BudgetStrategy(reset_every=10)
+    screen = torch.zeros(1, COUNT, 2, requires_grad=True)
+    screen.sum().backward()
+    info = {
+        "means2d": screen,
+        "width": 8,
+        "height": 6,
+        "n_cameras": 1,
+        "radii": torch.ones(1, COUNT),
+        "gaussian_ids": None,
+    }
+    state = strategy.initialize_state()
+    strategy.step_post_backward(params, optimizers, state, step, info)
+    assert torch.allclose(torch.sigmoid(params["opacities"]), torch.tensor(expected))
+    assert float(state["count"].sum()) == COUNT
