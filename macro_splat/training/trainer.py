@@ -34,6 +34,7 @@ from macro_splat.model.lens_file import FILE_NAME as LENS_FILE
 from macro_splat.model.lens_file import write_lens
 from macro_splat.model.schedule import Schedule, choose_iterations, choose_max_gaussians
 from macro_splat.training.checkpoints import check_whole, checkpoints_in, damage, newest_whole
+from macro_splat.training.console import say
 from macro_splat.training.fair_lock import FairLock
 from macro_splat.training.finite_gradients import GuardedOptimizers, report_left_out
 from macro_splat.training.folder_lock import lock_folder
@@ -167,7 +168,7 @@ class MacroSplatTrainer(Trainer):
         self.step = max(self._last_step_done, 0)
         self.training_state = "completed"
         self.save_checkpoint(self.step)
-        CONSOLE.print(
+        say(
             f"Stopped at step {self.step}. To go on: the same command with --load-dir {self.checkpoint_dir}",
             style="bold green",
         )
@@ -189,7 +190,7 @@ class MacroSplatTrainer(Trainer):
                 self._write_report(step)
         except Exception as error:  # whatever it is, it must not cost a finished training its viewer
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            CONSOLE.print(f"No report of this training ({reason}); the checkpoint is saved", style="bold red")
+            say(f"No report of this training ({reason}); the checkpoint is saved", style="bold red")
         finally:
             self.pipeline.train(training)
 
@@ -203,7 +204,7 @@ class MacroSplatTrainer(Trainer):
         self.pipeline.eval()
         with self.train_lock:  # against the viewer's renders
             page = write_training_report(Run(self.base_dir, self.config, self.pipeline, step))
-        CONSOLE.print(f"How it went: {page}")
+        say(f"How it went: {page}")
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
@@ -240,7 +241,7 @@ class MacroSplatTrainer(Trainer):
             message = f"{path}: the checkpoint could not be written ({_reason(error)}); kept: {kept}"
             if self.training_state == "completed":
                 raise MacroSplatError(f"{message}; free the disk and resume with --load-dir") from error
-            CONSOLE.print(f"{message}; training goes on", style="bold red")
+            say(f"{message}; training goes on", style="bold red")
             return
         if self.config.save_only_latest_checkpoint:
             for other, old in checkpoints_in(self.checkpoint_dir).items():
@@ -272,7 +273,7 @@ class MacroSplatTrainer(Trainer):
         try:
             write_lens(path, lens, names, dataset.metadata)
         except OSError as error:
-            CONSOLE.print(f"{path}: could not be written ({_reason(error)}); the checkpoint is", style="bold red")
+            say(f"{path}: could not be written ({_reason(error)}); the checkpoint is", style="bold red")
 
     def _load_checkpoint(self) -> None:
         config, path = self.config, self.config.load_checkpoint

@@ -1,6 +1,8 @@
 """The whole benchmark on a tiny capture: train, judge, write; one seed, one result; resume; failing runs.
 
-Six views of 48×36 pixels and 600 Gaussians; every run is a process of its own, which takes seconds to start.
+Six views of 48×36 pixels and 600 Gaussians; every run is a process of its own, which takes seconds to start. The lens
+is far wider than real ones, for so small pictures hardly show the blur of those: plain splats of the sharp photographs
+are then a decibel better than of the blurry ones, after 40 steps already and on every processor.
 """
 
 import dataclasses
@@ -39,7 +41,7 @@ def variants(*names: str) -> list:
 
 @pytest.fixture(scope="module")
 def ball(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_capture(tmp_path_factory.mktemp("captures") / "ball", views=6)
+    return write_capture(tmp_path_factory.mktemp("captures") / "ball", views=6, f_number=0.7)
 
 
 @pytest.fixture(scope="module")
