@@ -9,7 +9,7 @@ demo: .venv/.ready
 	.venv/bin/macro-splat demo
 
 test: .venv/.ready
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 lint: .venv/.ready
 	.venv/bin/ruff check
