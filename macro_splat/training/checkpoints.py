@@ -9,10 +9,13 @@ signature: it tells accidents, not intent, and torch's `weights_only` stays the 
 
 from __future__ import annotations
 
+import pickle
 import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -87,3 +90,17 @@ def newest_whole(folder: Path, step: int | None = None) -> int:
         broken.append(f"{path} is broken ({reason})")
     others = "" if len(broken) == 1 else f", and so are the {len(broken) - 1} before it"
     raise MacroSplatError(f"{broken[0]}{others}; {_REMEDY}")
+
+
+@contextmanager
+def plain_only(path: Path) -> Iterator[None]:
+    """Around the loading of a checkpoint: what torch refuses to unpickle is told in our words.
+
+    Raises:
+        MacroSplatError: the file asks for more than tensors, numbers and texts, or is broken in a way that looks so.
+    """
+    try:
+        yield
+    except pickle.UnpicklingError as error:
+        # Without torch's own words: they advise to let the code in.
+        raise MacroSplatError(f"{path} is broken, or holds code, which is not run; {_REMEDY}") from error

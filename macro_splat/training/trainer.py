@@ -26,14 +26,14 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from macro_splat.atomic import atomic_write, remove_leftovers
 from macro_splat.capture import read_capture
-from macro_splat.compat import whole_checkpoints
+from macro_splat.compat import local_viewer, whole_checkpoints
 from macro_splat.compat.idle_threads import stop_spinning
 from macro_splat.data.dataparser import MacroRigDataParserConfig
 from macro_splat.errors import MacroSplatError
 from macro_splat.model.lens_file import FILE_NAME as LENS_FILE
 from macro_splat.model.lens_file import write_lens
 from macro_splat.model.schedule import Schedule, choose_iterations, choose_max_gaussians
-from macro_splat.training.checkpoints import check_whole, checkpoints_in, damage, newest_whole
+from macro_splat.training.checkpoints import check_whole, checkpoints_in, damage, newest_whole, plain_only
 from macro_splat.training.console import say
 from macro_splat.training.fair_lock import FairLock
 from macro_splat.training.finite_gradients import GuardedOptimizers, report_left_out
@@ -58,7 +58,8 @@ class MacroSplatTrainerConfig(TrainerConfig):
         """What `ns-train` calls before anything is loaded: a bad capture leaves nothing behind.
 
         Raises:
-            MacroSplatError: the capture or --load-dir is bad, or another training writes into the folder.
+            MacroSplatError: the capture or --load-dir is bad, another training writes into the folder, or one that
+                this would replace lies there.
         """
         _check_resume(self.load_dir)
         datamanager: Any = self.pipeline.datamanager
@@ -70,6 +71,8 @@ class MacroSplatTrainerConfig(TrainerConfig):
         folder = self.get_base_dir()
         folder.mkdir(parents=True, exist_ok=True)
         lock_folder(folder)
+        if self.load_dir is None and self.load_checkpoint is None:
+            _check_no_run(folder)
         path = folder / "config.yml"
         CONSOLE.log(f"Saving config to: {path}")
         with atomic_write(path, "w") as file:
@@ -77,7 +80,8 @@ class MacroSplatTrainerConfig(TrainerConfig):
 
     def get_checkpoint_dir(self) -> Path:
         """As the parent's, which nerfstudio asks just before it loads what lies there."""
-        whole_checkpoints.install(MacroSplatTrainerConfig, newest_whole)
+        whole_checkpoints.install(MacroSplatTrainerConfig, newest_whole, plain_only)
+        local_viewer.install()
         return super().get_checkpoint_dir()
 
 
@@ -283,10 +287,11 @@ class MacroSplatTrainer(Trainer):
             path = checkpoints_in(config.load_dir)[config.load_step]
         elif path is not None:
             check_whole(path)
-        super()._load_checkpoint()
         if path is None:
             return
-        extra = torch.load(path, map_location="cpu", weights_only=True).get(EXTRA_STATE)
+        with plain_only(path):
+            super()._load_checkpoint()
+            extra = torch.load(path, map_location="cpu", weights_only=True).get(EXTRA_STATE)
         if extra is None:
             raise MacroSplatError(f"{path}: not a checkpoint of macro-splat, which alone can be resumed by it")
         _restore_random_state(extra["random"])
@@ -314,6 +319,15 @@ def _check_resume(folder: Path | None) -> None:
         raise MacroSplatError(f"--load-dir {folder}: no such folder; it is the nerfstudio_models folder of a run")
     if not checkpoints_in(folder):
         raise MacroSplatError(f"--load-dir {folder}: no step-*.ckpt in it; it is a run's nerfstudio_models folder")
+
+
+def _check_no_run(folder: Path) -> None:
+    models = folder / "nerfstudio_models"
+    if checkpoints_in(models):
+        raise MacroSplatError(
+            f"{folder}: a training is there already; go on with it (--load-dir {models}), delete it, or give another "
+            "--timestamp or --output-dir"
+        )
 
 
 def _scene_size(pipeline: Any) -> tuple[float, float]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
+from nerfstudio.utils import eval_utils
 from nerfstudio.utils.eval_utils import eval_load_checkpoint, eval_setup
 
 from macro_splat import compat
@@ -17,6 +21,7 @@ from macro_splat.errors import MacroSplatError
 from macro_splat.method import macro_splat
 from macro_splat.runs.load import _read_checkpoint
 from macro_splat.training.trainer import MacroSplatTrainerConfig
+from tests.captures import write_capture
 
 HEAD = "!!python/object:macro_splat.training.trainer.MacroSplatTrainerConfig\n"
 PAYLOADS = ["!!python/object/apply:os.mkdir ['{marker}']", "!!python/object/new:os.mkdir ['{marker}']"]
@@ -79,11 +84,31 @@ def test_a_checkpoint_with_a_payload_is_refused(tmp_path: Path, legacy: bool, pl
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
     with pytest.raises(MacroSplatError, match=r"step-000000003\.ckpt is broken"):
         _read_checkpoint(path)
-    # What ns-viewer, ns-render, ns-export and ns-eval call.
+    # What ns-viewer, ns-render, ns-export and ns-eval call, as nerfstudio has it and for a run of ours.
     with pytest.raises(pickle.UnpicklingError, match="mkdir"):
         eval_load_checkpoint(SimpleNamespace(load_dir=tmp_path, load_step=3), None)  # type: ignore[arg-type]
+    config = copy.deepcopy(macro_splat.config)
+    config.load_dir = config.relative_model_dir = tmp_path
+    config.get_checkpoint_dir()
+    with pytest.raises(MacroSplatError, match=r"step-000000003\.ckpt is broken( \(|, or holds code, which is not run)"):
+        eval_utils.eval_load_checkpoint(config, None)  # type: ignore[arg-type]
     assert not (tmp_path / "marker").exists()
     os.mkdir(tmp_path / "marker")  # that is what the payload would have done
+
+
+def test_a_training_does_not_go_on_from_a_payload(tmp_path: Path) -> None:
+    torch.save({"step": 3, "pipeline": Payload(tmp_path / "marker")}, tmp_path / "step-000000003.ckpt")
+    words = [Path(sys.executable).with_name("ns-train"), "macro-splat", "--data", write_capture(tmp_path / "ball")]
+    words += ["--output-dir", tmp_path / "out", "--vis", "tensorboard"]
+    words += ["--load-checkpoint", tmp_path / "step-000000003.ckpt"]
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(
+        "is broken, or holds code, which is not run; restore it, or train again"
+    )
+    assert "Traceback" not in done.stderr
+    assert "weights_only" not in done.stderr
+    assert not (tmp_path / "marker").exists()
 
 
 def test_the_payload_is_a_real_one(tmp_path: Path) -> None:

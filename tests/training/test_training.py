@@ -118,7 +118,8 @@ def test_bad_captures_get_one_line_and_leave_nothing(bad: str, tmp_path: Path) -
 def test_two_trainings_in_one_folder_are_refused(capture: Path, tmp_path: Path) -> None:
     where = ("--experiment-name", "one", "--timestamp", "same")
     first = subprocess.Popen(
-        command(tmp_path, capture, *where, "--max-num-iterations", "5000"),
+        # No checkpoint in between: one would stand in the last training's way.
+        command(tmp_path, capture, *where, "--max-num-iterations", "5000", "--steps-per-save", "5000"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -141,6 +142,13 @@ def test_two_trainings_in_one_folder_are_refused(capture: Path, tmp_path: Path) 
         first.wait()
     # The lock of a killed process is gone with it.
     assert ns_train(tmp_path, capture, *where, "--max-num-iterations", "7").returncode == 0
+
+    # And what is finished is not replaced.
+    files = {path: path.read_bytes() for path in models(tmp_path).iterdir()}
+    again = ns_train(tmp_path, capture, *where, "--max-num-iterations", "6")
+    assert again.returncode == 1
+    assert "same: a training is there already; go on with it (--load-dir" in again.stderr.splitlines()[-1]
+    assert {path: path.read_bytes() for path in models(tmp_path).iterdir()} == files
 
 
 def test_bad_load_dir(capture: Path, tmp_path: Path) -> None:
