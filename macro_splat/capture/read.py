@@ -83,7 +83,7 @@ def _find_json(path: Path) -> Path:
         found = f"holds {pictures} pictures but no transforms.json" if pictures else "has no transforms.json"
         raise MacroSplatError(
             f"{path} {found}; give a capture with --data, or make one from photographs with "
-            "`ns-process-data images --data PHOTOGRAPHS --output-dir CAPTURE`"
+            "`macro-splat process PHOTOGRAPHS CAPTURE`"
         )
     if not path.exists():
         raise MacroSplatError(f"{path} does not exist; give the capture's folder or its transforms.json with --data")

@@ -37,7 +37,7 @@ class DefocusConfig:
     """Weight of the opacity where the photographs show nothing but a plain background."""
     blurred_weight: float = 1.0
     """image: weight in the loss of a pixel that is far out of focus, against 1 for one in focus."""
-    crisp_weight: float = 0.5
+    crisp_weight: float = 1.0
     """image: weight of half-transparency in the sharp picture, which real surfaces do not have."""
     blur_net: bool = False
     """image, splat: a small network scales the blur by place, depth and view, between 0.67 and 1.49 times."""

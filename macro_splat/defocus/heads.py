@@ -163,7 +163,7 @@ class ImageHead(LensHead):
 
     needs_depth = True
     renders_sharp = True
-    grow_gradient = 0.0002
+    grow_gradient = 0.0001
     sh_degree = 2
     uses_silhouette = True
     takes_blur_net = True

@@ -49,9 +49,9 @@ def choose_iterations(num_views: int, pixels_per_view: float, on_gpu: bool) -> i
 
 
 def choose_max_gaussians(pixels_per_view: float, on_gpu: bool) -> int:
-    """Gaussians that hold all detail of a capture: about one for each pixel of a photograph.
+    """Gaussians that hold all detail of a capture: a little more than one for each pixel of a photograph.
 
     An object fills a part of each photograph and shows all its sides in all of them.
     """
     most = 1_500_000 if on_gpu else 150_000
-    return int(min(max(0.8 * pixels_per_view, 20_000), most))
+    return int(min(max(1.2 * pixels_per_view, 20_000), most))

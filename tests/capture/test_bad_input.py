@@ -37,7 +37,7 @@ def test_missing_folder(tmp_path: Path) -> None:
 def test_empty_folder(tmp_path: Path) -> None:
     message = complaint(tmp_path)
     assert str(tmp_path) in message
-    assert "ns-process-data" in message
+    assert "macro-splat process" in message
 
 
 def test_folder_of_photographs_without_poses(tmp_path: Path) -> None:
