@@ -39,7 +39,7 @@ class PixelKernelHead(Head):
     """See the module's text."""
 
     needs_depth = True
-    grow_gradient = 0.0002  # as ours: blur on the picture makes gradients small
+    grow_gradient = 0.0002  # blur on the picture makes gradients small
 
     def __init__(self, num_views: int) -> None:
         super().__init__()
