@@ -24,6 +24,8 @@ class LazyOutputs(MutableMapping[str, Any]):
         self._values: dict[str, Any] = ready
         self._makers: dict[str, Callable[[LazyOutputs], Tensor]] = {}
         self._promised: dict[str, None] = {}
+        self.blurred_by: Callable[[Tensor], Tensor] | None = None
+        """Makes the picture [H, W, 3] that a lens of other circles [H, W, 1] takes, see `add_lens_outputs`."""
 
     def add(self, name: str, make: Callable[[LazyOutputs], Tensor]) -> None:
         """Promise an output, listed after those that are there, also after those set later.
@@ -94,9 +96,11 @@ def add_lens_outputs(
 
     * `coc`: [H, W, 3] the signed circle of confusion in colours, see `circle_colors`; `coc_px`: [H, W, 1] its diameter
       in pixels, negative before the plane of focus;
-    * `clarity`: [H, W, 1] how much of the finest detail the lens lets through, exp(−σ²/2τ²);
+    * `clarity`: [H, W, 1] how much of the finest detail the lens lets through, exp(−σ²/2τ²), 0 where nothing is;
     * `focus_peaking`: [H, W, 3] as the next, the edges in focus marked;
     * `rgb_blurred`: [H, W, 3] the photograph. It comes last: the viewer's split view shows the first and the last.
+
+    `outputs.blurred_by` then makes `rgb_blurred` of any other lens.
 
     Args:
         outputs: of `sharp_outputs`.
@@ -108,13 +112,13 @@ def add_lens_outputs(
     radius = LazyOutputs()
     radius.add("radius", lambda _: circle())
 
-    def blurred(_: LazyOutputs) -> Tensor:
+    def blurred_by(radius: Tensor) -> Tensor:
         light = {"linear_light": linear_light, "depth_edges": depth_edges}
-        return defocus_picture(picture, radius["radius"], alpha, **light).clamp(0.0, 1.0)
+        return defocus_picture(picture, radius, alpha, **light).clamp(0.0, 1.0)
 
     def clarity(_: LazyOutputs) -> Tensor:
         sigma = 0.5 * radius["radius"]
-        return torch.exp(-0.5 * (sigma / CLARITY_SIGMA_PX) ** 2)
+        return torch.exp(-0.5 * (sigma / CLARITY_SIGMA_PX) ** 2) * alpha
 
     def peaking(others: LazyOutputs) -> Tensor:
         return focus_peaking(others["rgb"], others["rgb_blurred"], radius["radius"], alpha)
@@ -123,7 +127,8 @@ def add_lens_outputs(
     outputs.add("coc_px", lambda _: 2.0 * radius["radius"])
     outputs.add("clarity", clarity)
     outputs.add("focus_peaking", peaking)
-    outputs.add("rgb_blurred", blurred)
+    outputs.add("rgb_blurred", lambda _: blurred_by(radius["radius"]))
+    outputs.blurred_by = blurred_by
 
 
 __all__ = ["LazyOutputs", "add_lens_outputs", "sharp_outputs"]

@@ -24,6 +24,7 @@ from nerfstudio.viewer.viewer_elements import (
 )
 from torch import Tensor, nn
 
+from macro_splat.defocus.heads import LensHead
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.viewer.color_maps import difference_colors
 from macro_splat.viewer.lens_units import LensUnits, focus_range, slider_range
@@ -145,6 +146,9 @@ class MacroLensPanel(nn.Module):
         # nerfstudio's cameras look along -z, viser's along z.
         turn = vtf.SO3.from_matrix(pose[:3, :3].astype(np.float64)) @ vtf.SO3.from_x_radians(np.pi)
         viewer.current_camera_idx = view
+        if viewer.hide_images.visible:  # as that button does: the view's own photograph would cover the render
+            viewer.set_camera_visibility(False)
+            viewer.toggle_cameravis_button()
         for client in viewer.viser_server.get_clients().values():
             with client.atomic():
                 client.camera.wxyz = turn.wxyz
@@ -278,13 +282,14 @@ class MacroLensPanel(nn.Module):
     def add_photograph(self, outputs: LazyOutputs, camera: Cameras) -> None:
         """In the viewer, promise the photograph of the training view that was clicked last, and what it lacks.
 
-        `photo`: [H, W, 3] as this camera would see it; `difference`: [H, W, 3] from `rgb_blurred`, in colours. Both
-        are empty once the camera has left the place of the view.
+        `photo`: [H, W, 3] as this camera would see it; `difference`: [H, W, 3] in colours, from the render as the
+        view's own lens sees it, whatever lens is looked through. Both are empty once the camera has left the place of
+        the view.
         """
         viewer, metadata = self._viewer, camera.metadata or {}
         if viewer is None or "train_idx" in metadata or "cam_idx" not in metadata:
             return
-        view = self._model.training_views.index_of(camera)
+        view, focal_px = self._model.training_views.index_of(camera), camera.fx[0, 0].to(self._model.device)
 
         def photograph(others: LazyOutputs) -> tuple[Tensor, Tensor]:
             if view is None:
@@ -297,10 +302,20 @@ class MacroLensPanel(nn.Module):
 
         def difference(others: LazyOutputs) -> Tensor:
             picture, inside = photograph(others)
-            return difference_colors(torch.where(inside, picture, others["rgb_blurred"]), others["rgb_blurred"])
+            if view is None or others.blurred_by is None:
+                return torch.zeros_like(picture)
+            depth = torch.where(others["accumulation"] > 0, others["depth"], 0.0)
+            seen = others.blurred_by(self._own_circle(view, depth, focal_px))
+            return difference_colors(torch.where(inside, picture, seen), seen)
 
         outputs.add("photo", lambda others: photograph(others)[0])
         outputs.add("difference", difference)
+
+    def _own_circle(self, view: int, depth: Tensor, focal_px: Tensor) -> Tensor:
+        """Signed radius [H, W, 1] in pixels by a training view's own lens, with what the head adds to that."""
+        head = self._model.head
+        assert isinstance(head, LensHead)  # only with a lens there is a panel
+        return head.circle(view, depth, focal_px)
 
     @torch.no_grad()
     def _training_camera(self, view: int) -> Cameras:

@@ -154,8 +154,12 @@ def test_clarity_is_that_of_the_training(trainer, model, monkeypatch: pytest.Mon
     outputs = render_sharp(model, camera)
     depth = torch.where(outputs["accumulation"] > 0, outputs["depth"], 0.0)
     monkeypatch.setattr(model.head.config, "blurred_weight", 0.5)  # at 1 the loss does not ask for it
-    torch.testing.assert_close(outputs["clarity"], model.head.clarity(0, depth, camera.fx[0, 0]), atol=1e-4, rtol=0)
-    assert float(outputs["clarity"].min()) < 0.9
+    expected = model.head.clarity(0, depth, camera.fx[0, 0]) * outputs["accumulation"]
+    torch.testing.assert_close(outputs["clarity"], expected, atol=1e-4, rtol=0)
+    assert float(outputs["clarity"][outputs["accumulation"] > 0.5].min()) < 0.9
+    empty = outputs["accumulation"] == 0
+    assert empty.any()
+    assert float(outputs["clarity"][empty].max()) == 0.0
 
 
 def test_virtual_lens_takes_the_place_of_the_views(trainer, model) -> None:

@@ -3,6 +3,7 @@
 import math
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -112,6 +113,32 @@ def test_without_units_the_aperture_is_relative(tmp_path: Path) -> None:
     by_hand(panel._aperture, 2.0)
     assert model.virtual_lens.aperture_radius == pytest.approx(2.0 * float(model.lens.aperture_radius().median()))
     assert model.virtual_lens.aperture_radius > before
+
+
+def test_difference_is_from_the_view_s_own_lens_whatever_lens_is_looked_through(
+    trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, panel = trainer.pipeline.model, panel_of(trainer)
+    monkeypatch.setattr(panel.control, "viewer", SimpleNamespace(pipeline=trainer.pipeline), raising=False)
+    model.eval()
+
+    def difference(view: int) -> torch.Tensor:
+        camera, _ = training_view(trainer, 1)
+        camera.metadata = {"cam_idx": view}  # as the viewer's
+        with torch.no_grad():
+            return model.get_outputs_for_camera(camera)["difference"]
+
+    try:
+        model.virtual_lens = None
+        own, elsewhere = difference(1), difference(2)
+        lens = model.lens_of_view(1)
+        model.virtual_lens = VirtualLens(lens.focus_distance, 10 * lens.aperture_radius)
+        torch.testing.assert_close(difference(1), own)
+    finally:
+        model.virtual_lens = None
+        model.train()
+    assert float(own.mean()) > 0.01
+    assert float(elsewhere.max()) == 0.0
 
 
 def test_depth_under_a_click_is_the_median_of_what_is_hit() -> None:
