@@ -54,12 +54,22 @@ class LensUnits:
         assert self.focal_length_mm is not None
         return self.focal_length_mm / (2.0 * f_number * self.length)
 
-    def describe(self, lens: VirtualLens, focal_px: float) -> str:
-        """The lens in a line, with its depth of field: the circle of confusion of a photograph is at most 2 px wide."""
-        near, far = (d * self.length for d in depth_of_field(lens.focus_distance, lens.aperture_radius, focal_px, 2.0))
+    def stops(self, aperture_radius: float) -> float:
+        """Of an entrance pupil in model units, from f/1: each halves the light, 4 are f/4. Infinite for a pinhole."""
+        return 2.0 * math.log2(self.f_number(aperture_radius))
+
+    def describe(self, lens: VirtualLens) -> str:
+        """The lens in a line that fits the panel."""
         aperture = f"f/{self.f_number(lens.aperture_radius):.3g}, " if self.knows_f_numbers else ""
-        focus = lens.focus_distance * self.length
-        return f"{aperture}focus {focus:.5g} {self.name}, sharp {near:.5g} to {far:.5g} {self.name}"
+        return f"{aperture}focus {lens.focus_distance * self.length:.5g} {self.name}"
+
+    def sharp_zone(self, lens: VirtualLens, focal_px: float) -> str:
+        """From where to where the circle of confusion of a photograph is at most 2 px wide, to 1/10 of that zone."""
+        near, far = (d * self.length for d in depth_of_field(lens.focus_distance, lens.aperture_radius, focal_px, 2.0))
+        if math.isinf(far):
+            return f"{near:.4g} {self.name} to infinity"
+        digits = max(0, math.ceil(-math.log10(far - near)) + 1)
+        return f"{near:.{digits}f} to {far:.{digits}f} {self.name}"
 
 
 def focus_range(metadata: dict[str, Any], poses: Tensor, centre_depth: Tensor) -> tuple[float, float]:
@@ -87,6 +97,12 @@ def slider_range(low: float, high: float) -> tuple[float, float, float]:
     return max(round(low, digits), step), round(high, digits), step
 
 
+def on_steps(value: float, low: float, high: float, step: float) -> float:
+    """The value that a slider of these bounds can show which is nearest to a value."""
+    digits = max(0, math.ceil(-math.log10(step)) + 1)
+    return round(low + step * round((min(max(value, low), high) - low) / step), digits)
+
+
 def _median(values: Tensor | None) -> float | None:
     if values is None:
         return None
@@ -94,4 +110,4 @@ def _median(values: Tensor | None) -> float | None:
     return float(known.median()) if known.numel() else None
 
 
-__all__ = ["LensUnits", "focus_range", "slider_range"]
+__all__ = ["LensUnits", "focus_range", "on_steps", "slider_range"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,20 +29,44 @@ from torch import Tensor, nn
 from macro_splat.defocus.heads import LensHead
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.viewer.color_maps import difference_colors
-from macro_splat.viewer.lens_units import LensUnits, focus_range, slider_range
+from macro_splat.viewer.lens_units import LensUnits, focus_range, on_steps, slider_range
 from macro_splat.viewer.photograph import photograph_seen_by
 
 if TYPE_CHECKING:
     from nerfstudio.viewer.viewer import Viewer
+    from viser import ViserServer
 
     from macro_splat.model.macro_splat_model import MacroSplatModel
     from macro_splat.model.outputs import LazyOutputs
 
 SHARP, PHOTOGRAPHED, VIRTUAL = "sharp", "as photographed", "virtual lens"
+LEAST_STOPS, MOST_STOPS = -1.0, 10.0
+"""Of the aperture's slider: f/0.7 and f/32."""
+MARKED_F_NUMBERS = (1, 2, 4, 8, 16, 32)
 CLICK_HEIGHT = 240
 """Rows of the picture in which a click is looked up."""
 CLICK_REACH = 2
 """Pixels around a click within which something must be hit: the median of their depths counts."""
+
+
+class StopsSlider(ViewerSlider[float]):
+    """An aperture on the photographers' logarithmic scale, with f-numbers below its track.
+
+    Args:
+        name: of the slider. f_number: to begin with.
+    """
+
+    def __init__(self, name: str, f_number: float) -> None:
+        step = 0.1
+        stops = on_steps(2.0 * math.log2(f_number), LEAST_STOPS, MOST_STOPS, step)
+        super().__init__(name, stops, LEAST_STOPS, MOST_STOPS, step)
+        self.hint = "From f/1, each halves the light: 2 are f/2, 4 are f/4, 6 are f/8."
+
+    def _create_gui_handle(self, viser_server: ViserServer) -> None:
+        marks = tuple((2.0 * math.log2(number), str(number)) for number in MARKED_F_NUMBERS)
+        self.gui_handle = viser_server.gui.add_slider(
+            self.name, self.min, self.max, self.step, self.default_value, marks=marks, hint=self.hint
+        )
 
 
 class MacroLensPanel(nn.Module):
@@ -59,7 +85,8 @@ class MacroLensPanel(nn.Module):
         self._units = LensUnits.of(metadata)
         depths = focus_range(metadata, views.poses, views.centre_depth(views.poses))
         near, far, step = slider_range(*(depth * self._units.length for depth in depths))
-        self._started = False
+        self._virtual: VirtualLens | None = None
+        """The virtual lens, once there is one. The sliders show it as near as their steps and ends allow."""
         self._click_awaited = False
         unit, count = self._units.name, len(views.poses)
 
@@ -71,15 +98,14 @@ class MacroLensPanel(nn.Module):
             hint="sharp: all in focus. as photographed: the lens of the training view, or a typical one elsewhere.",
         )
         if self._units.knows_f_numbers:
-            f_number = min(max(self._units.typical_f_number, 0.7), 32.0)
-            self._aperture: ViewerSlider[float] = ViewerSlider("Aperture f/", float(f_number), 0.7, 32.0, 0.1)
+            self._aperture: ViewerSlider[float] = StopsSlider("Aperture, stops", self._units.typical_f_number)
         else:
             self._aperture = ViewerSlider("Blur strength", 1.0, 0.0, 4.0, 0.05)
             self._aperture.hint = "Pupil of the virtual lens over that of the photographs."
         self._aperture.cb_hook = lambda _: self._slider_moved()
         self._focus: ViewerSlider[float] = ViewerSlider(
             f"Focus, {unit}",
-            float(near + step * round(0.5 * (far - near) / step)),
+            on_steps(0.5 * (near + far), near, far, step),
             near,
             far,
             step,
@@ -93,9 +119,12 @@ class MacroLensPanel(nn.Module):
             "Focus peaking", False, cb_hook=lambda _: self._choose_output(), hint="Marks edges in focus red."
         )
         self._says = ViewerText("Lens", "", disabled=True)
+        self._sharp_zone = ViewerText(
+            "Sharp from", "", disabled=True, hint="Depths at which a point is at most 2 pixels of a photograph wide."
+        )
         rows = (
             self._mode, self._aperture, self._focus, self._here, self._view, self._take, self._go, self._peaking,
-            self._says,
+            self._says, self._sharp_zone,
         )  # fmt: skip
         for number, element in enumerate(rows):
             setattr(self, f"row_{number}", element)
@@ -116,7 +145,7 @@ class MacroLensPanel(nn.Module):
     # -- what the elements do --------------------------------------------------------------------------------------
 
     def _mode_chosen(self) -> None:
-        if self._mode.value == VIRTUAL and not self._started:
+        if self._mode.value == VIRTUAL and self._virtual is None:
             self._set_lens(self._lens_here())
         self._update()
 
@@ -124,10 +153,16 @@ class MacroLensPanel(nn.Module):
         aperture, focus = self._aperture.value, self._focus.value
         if (aperture, focus) == self._known:  # not by hand
             return
-        if not self._started:  # the other slider stands anywhere
-            moved_aperture = aperture != self._known[0]
-            self._set_lens(self._lens_here())
-            _set(*((self._aperture, aperture) if moved_aperture else (self._focus, focus)))
+        moved_aperture, moved_focus = aperture != self._known[0], focus != self._known[1]
+        lens = self._virtual
+        if lens is None:  # the other slider stands anywhere
+            lens = self._lens_here()
+            self._put_sliders(lens, aperture=not moved_aperture, focus=not moved_focus)
+        if moved_aperture:
+            lens = replace(lens, aperture_radius=self._aperture_radius(aperture))
+        if moved_focus:
+            lens = replace(lens, focus_distance=focus / self._units.length)
+        self._virtual = lens
         self._know()
         _set(self._mode, VIRTUAL)
         self._update()
@@ -174,10 +209,7 @@ class MacroLensPanel(nn.Module):
             self._tell("nothing there to focus on")
             return
         with _lock(viewer):
-            if not self._started:
-                self._set_lens(self._lens_here())
-            self._put_focus(depth)
-            self._know()
+            self._set_lens(replace(self._virtual or self._lens_here(), focus_distance=depth))
             _set(self._mode, VIRTUAL)
             self._update()
 
@@ -203,31 +235,33 @@ class MacroLensPanel(nn.Module):
     # -- what follows ----------------------------------------------------------------------------------------------
 
     def _set_lens(self, lens: VirtualLens) -> None:
-        """Put the sliders where this lens is, as near as they go."""
-        self._started = True
-        if self._units.knows_f_numbers:
-            value = self._units.f_number(lens.aperture_radius)
-        else:
-            typical = self._typical_aperture()
-            value = lens.aperture_radius / typical if typical > 0 else 0.0
-        _set(self._aperture, min(max(value, self._aperture.min), self._aperture.max))
-        self._put_focus(lens.focus_distance)
+        """Look through this lens, exactly, and put the sliders as near to it as they go."""
+        self._virtual = lens
+        self._put_sliders(lens)
         self._know()
 
-    def _put_focus(self, depth: float) -> None:
-        """Move the slider to this depth, model units, or to its nearer end."""
-        _set(self._focus, min(max(depth * self._units.length, self._focus.min), self._focus.max))
+    def _put_sliders(self, lens: VirtualLens, *, aperture: bool = True, focus: bool = True) -> None:
+        if aperture:
+            _slide(self._aperture, self._aperture_shown(lens.aperture_radius))
+        if focus:
+            _slide(self._focus, lens.focus_distance * self._units.length)
 
     def _know(self) -> None:
         """Remember where the sliders were put: their callbacks come late, and by whom they were moved is not told."""
         self._known = (self._aperture.value, self._focus.value)
 
-    def _lens(self) -> VirtualLens:
-        """What the sliders say."""
-        value = float(self._aperture.value)
-        known = self._units.knows_f_numbers
-        aperture = self._units.aperture_radius(value) if known else value * self._typical_aperture()
-        return VirtualLens(float(self._focus.value) / self._units.length, aperture)
+    def _aperture_shown(self, radius: float) -> float:
+        """What the slider says of a pupil in model units."""
+        if self._units.knows_f_numbers:
+            return self._units.stops(radius)
+        typical = self._typical_aperture()
+        return radius / typical if typical > 0 else 0.0
+
+    def _aperture_radius(self, shown: float) -> float:
+        """The pupil, in model units, at which the slider says so."""
+        if self._units.knows_f_numbers:
+            return self._units.aperture_radius(2.0 ** (0.5 * shown))
+        return shown * self._typical_aperture()
 
     def _typical_aperture(self) -> float:
         lens = self._model.lens
@@ -251,12 +285,10 @@ class MacroLensPanel(nn.Module):
 
     def _update(self) -> None:
         model = self._model
-        model.virtual_lens = self._lens() if self._mode.value == VIRTUAL else None
-        if model.virtual_lens is not None:
-            focal_px = float(model.kwargs["metadata"]["cameras"].fx.median())
-            self._tell(self._units.describe(model.virtual_lens, focal_px))
-        else:
-            self._tell("")
+        model.virtual_lens = lens = self._virtual if self._mode.value == VIRTUAL else None
+        focal_px = float(model.kwargs["metadata"]["cameras"].fx.median())
+        self._tell("" if lens is None else self._units.describe(lens))
+        _set(self._sharp_zone, "" if lens is None else self._units.sharp_zone(lens, focal_px))
         self._choose_output()
 
     def _choose_output(self) -> None:
@@ -350,6 +382,11 @@ def _set(element: ViewerElement[Any], value: Any) -> None:
     """Change what an element shows, if that is another value: every change draws anew."""
     if element.value != value:  # type: ignore[attr-defined]
         element.value = value  # type: ignore[attr-defined]
+
+
+def _slide(slider: ViewerSlider[float], value: float) -> None:
+    """Put a slider on its step that is nearest to a value."""
+    _set(slider, on_steps(value, slider.min, slider.max, slider.step))
 
 
 __all__ = ["MacroLensPanel", "depth_around"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from macro_splat.defocus.virtual_lens import VirtualLens
-from macro_splat.viewer.lens_units import LensUnits, focus_range, slider_range
+from macro_splat.viewer.lens_units import LensUnits, focus_range, on_steps, slider_range
 
 LENS = {"focal_length_mm": torch.tensor([[50.0], [math.nan]]), "f_number": torch.tensor([[2.8], [2.8]])}
 
@@ -35,12 +35,35 @@ def test_no_f_numbers_without_focal_length_or_scale(metadata: dict, name: str, l
     assert (units.name, units.length, units.knows_f_numbers) == (name, length, False)
 
 
-def test_description_has_the_depth_of_field() -> None:
+def test_description_fits_the_panel() -> None:
     units = LensUnits.of({"dataparser_scale": 0.01, "mm_per_unit": 1.0, "lens": LENS})
-    text = units.describe(VirtualLens(1.2, 0.125), 1000.0)
-    # The circle is 2 px wide at |1/d - 1/z| = 2 / (2 * 0.125 * 1000) = 0.008.
-    near, far = 100 / (1 / 1.2 + 0.008), 100 / (1 / 1.2 - 0.008)
-    assert text == f"f/2, focus 120 mm, sharp {near:.5g} to {far:.5g} mm"
+    assert units.describe(VirtualLens(1.23177, 0.125 / 1.41)) == "f/2.82, focus 123.18 mm"
+    assert LensUnits.of({}).describe(VirtualLens(1.25, 0.1)) == "focus 1.25 units"
+
+
+@pytest.mark.parametrize(
+    ("aperture", "expected"), [(0.125, "118.9 to 121.2 mm"), (1.25, "119.88 to 120.12 mm"), (0.0005, "35.29 mm to infinity")]
+)
+def test_sharp_zone_is_as_precise_as_it_is_narrow(aperture: float, expected: str) -> None:
+    units = LensUnits.of({"dataparser_scale": 0.01, "mm_per_unit": 1.0, "lens": LENS})
+    # The circle is 2 px wide at |1/1.2 - 1/z| = 1 / (aperture * 1000).
+    assert units.sharp_zone(VirtualLens(1.2, aperture), 1000.0) == expected
+
+
+def test_a_stop_halves_the_light() -> None:
+    units = LensUnits.of({"dataparser_scale": 0.01, "mm_per_unit": 10.0, "lens": LENS})
+    radius = units.aperture_radius(4.0)
+    assert units.stops(radius) == pytest.approx(4.0)
+    assert units.stops(radius / math.sqrt(2)) == pytest.approx(5.0)
+    assert units.stops(0.0) == math.inf
+
+
+def test_sliders_get_values_of_their_steps_alone() -> None:
+    assert on_steps(123.177, 54.4, 197.2, 0.1) == 123.2
+    assert on_steps(4.0002, -1.0, 10.0, 0.1) == 4.0
+    assert on_steps(math.inf, -1.0, 10.0, 0.1) == 10.0
+    assert on_steps(0.0, 54.4, 197.2, 0.1) == 54.4
+    assert on_steps(1.0312, 0.0, 4.0, 0.05) == 1.05
 
 
 def test_focus_range_holds_the_scene() -> None:

@@ -40,7 +40,7 @@ def test_viewer_finds_the_elements_in_their_order(trainer) -> None:
     ours = [element.name for path, element in found if f"/{MacroLensPanel.title}/" in path]
     assert ours == [
         "Show",
-        "Aperture f/",
+        "Aperture, stops",
         "Focus, mm",
         "Focus here (then click)",
         "Training view",
@@ -48,6 +48,7 @@ def test_viewer_finds_the_elements_in_their_order(trainer) -> None:
         "Go there",
         "Focus peaking",
         "Lens",
+        "Sharp from",
     ]
     assert len(parse_object(trainer.pipeline, ViewerControl, "Custom Elements")) == 1
 
@@ -63,16 +64,18 @@ def test_modes_and_sliders_choose_the_lens(trainer) -> None:
     start, first = model.virtual_lens, model.lens_of_view(0)
     assert start.focus_distance == pytest.approx(first.focus_distance)
     assert start.aperture_radius == pytest.approx(first.aperture_radius)
-    by_hand(panel._aperture, 2.0)
+    by_hand(panel._aperture, 2.0)  # stops from f/1: f/2
     by_hand(panel._focus, 115.0)
     scale = model.kwargs["metadata"]["dataparser_scale"]
     assert model.virtual_lens.focus_distance == pytest.approx(115.0 * scale)
     assert model.virtual_lens.aperture_radius == pytest.approx(50.0 / 2.0 / 2.0 * scale)
     # 2 px wide at |1/115 - 1/z| = 2 / (2 * 12.5 mm * 155.52 px).
-    assert panel._says.value == "f/2, focus 115 mm, sharp 108.58 to 122.23 mm"
+    assert panel._says.value == "f/2, focus 115 mm"
+    assert panel._sharp_zone.value == "109 to 122 mm"
     for mode in (SHARP, PHOTOGRAPHED):
         by_hand(panel._mode, mode)
         assert model.virtual_lens is None
+        assert panel._says.value == panel._sharp_zone.value == ""
     by_hand(panel._focus, 116.0)  # moving a slider is asking for the virtual lens
     assert panel._mode.value == VIRTUAL
     assert model.virtual_lens.focus_distance == pytest.approx(116.0 * scale)
@@ -90,9 +93,13 @@ def test_a_views_lens_is_taken(trainer) -> None:
     model, panel = trainer.pipeline.model, panel_of(trainer)
     by_hand(panel._view, 2)
     panel._take.cb_hook(panel._take)
-    lens = model.lens_of_view(2)
+    lens, scale = model.lens_of_view(2), model.kwargs["metadata"]["dataparser_scale"]
     assert model.virtual_lens.focus_distance == pytest.approx(lens.focus_distance)
     assert model.virtual_lens.aperture_radius == pytest.approx(lens.aperture_radius)
+    # The sliders show it rounded to their steps; moving one of them leaves the other value exact.
+    assert (panel._aperture.value, panel._focus.value) == (4.0, round(lens.focus_distance / scale, 1))
+    by_hand(panel._aperture, 3.0)
+    assert model.virtual_lens.focus_distance == lens.focus_distance
 
 
 def test_a_lens_beyond_the_sliders_goes_to_their_ends(trainer) -> None:
