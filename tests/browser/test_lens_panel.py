@@ -14,6 +14,10 @@ from tests.end_to_end.processes import Watched, watched
 
 pytestmark = pytest.mark.browser
 
+STOPS = "Aperture, stops"
+NEAR, FAR = (0.45, 0.5), (0.75, 0.7)
+"""Places of the picture: the middle of the object, and its edge, some 10 mm behind."""
+
 
 @pytest.fixture(scope="module")
 def running(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
@@ -30,12 +34,11 @@ def opened(running: Watched, browser: Browser, baseline: Baseline) -> Iterator[V
     with open_viewer(browser, running.port) as opened:
         opened.wait_until(opened.is_sharp, 240, "the first picture")
 
-        def begin() -> None:  # what a test before has changed is the server's
-            opened.choose("Output type", "rgb")
-            opened.choose("Show", "sharp")
-            opened.press("Go there")
-
-        opened.after(begin)
+        # What a test before has changed is the server's.
+        opened.choose("Output type", "rgb")
+        opened.choose("Show", "sharp")
+        opened.show_train_cams()
+        opened.after(lambda: opened.press("Go there"), lambda picture: (picture.max(axis=2) > 20).mean() > 0.15)
         yield opened
         assert_quiet(opened, baseline)
     assert "Traceback" not in running.output()
@@ -49,34 +52,89 @@ def detail(picture: np.ndarray) -> float:
 
 def test_aperture_slider_changes_the_picture(opened: ViewerPage) -> None:
     sharp = opened.picture()
-    wide = opened.after(
-        lambda: opened.type_number("Aperture f/", 1.0), lambda picture: detail(picture) < 0.5 * detail(sharp)
-    )
-    assert "f/1," in opened.text("Lens")
-    narrow = opened.after(
-        lambda: opened.type_number("Aperture f/", 22.0), lambda picture: detail(picture) > 2 * detail(wide)
-    )
+    wide = opened.after(lambda: opened.type_number(STOPS, 0.0), lambda picture: detail(picture) < 0.5 * detail(sharp))
+    assert opened.text("Lens").startswith("f/1, focus ")
+    narrow_zone = zone(opened)
+    narrow = opened.after(lambda: opened.type_number(STOPS, 9.0), lambda picture: detail(picture) > 2 * detail(wide))
     assert distance(narrow, sharp) < 0.5 * distance(wide, sharp)
+    assert zone(opened)[0] < narrow_zone[0] < narrow_zone[1] < zone(opened)[1]
 
 
-def test_focus_here_moves_the_sharp_zone_to_the_click(opened: ViewerPage) -> None:
-    sharp = opened.picture()
-    opened.after(lambda: opened.type_number("Aperture f/", 1.4))
-    far_away = opened.after(
-        lambda: opened.type_number("Focus, mm", 160.0),
-        lambda picture: detail(centre(picture)) < 0.25 * detail(centre(sharp)),
+def test_beside_the_view_one_has_gone_to_the_aperture_changes_what_is_on_the_screen(opened: ViewerPage) -> None:
+    """The view's own photograph, which hangs before the camera there, is out of the way."""
+    sharp = centre(opened.screenshot())
+    assert detail(sharp) > 1
+    opened.after(lambda: opened.type_number(STOPS, 0.0))
+    opened.wait_until(
+        lambda: detail(centre(opened.screenshot())) < 0.5 * detail(sharp), 30, "the blurred picture on the screen"
     )
+
+
+def zone(opened: ViewerPage) -> tuple[float, float]:
+    """What the panel says of the depth of field, all of which is to be read."""
+    near, far = opened.text("Sharp from").removesuffix(" mm").split(" to ")
+    return float(near), float(far)
+
+
+def test_panel_s_texts_are_not_cut_off(opened: ViewerPage) -> None:
+    opened.after(lambda: opened.type_number(STOPS, 3.3))
+    opened.after(lambda: opened.type_number("Focus, mm", 123.4))
+    for label in ("Lens", "Sharp from"):
+        assert opened.text(label)
+        assert opened.fits(label), opened.text(label)
+
+
+def focus_behind(opened: ViewerPage) -> np.ndarray:
+    """The picture with a wide aperture, focused far behind the object."""
+    sharp = opened.picture()
+    opened.type_number(STOPS, 1.0)  # where it may stand already
+    return opened.after(
+        lambda: opened.type_number("Focus, mm", 160.0), lambda picture: detail(picture) < 0.25 * detail(sharp)
+    )
+
+
+def focus_at(opened: ViewerPage, place: tuple[float, float], than: np.ndarray) -> np.ndarray:
+    """Press "Focus here" and click; the picture that follows, which has more detail there than the given one."""
 
     def click() -> None:
         opened.press("Focus here (then click)")
         opened.wait_until(lambda: "click" in opened.text("Lens"), 60, "the viewer to ask for a click")
-        canvas = opened.page.locator("canvas").first.bounding_box()
-        assert canvas is not None
-        opened.page.mouse.click(canvas["x"] + canvas["width"] / 2, canvas["y"] + canvas["height"] / 2)
+        opened.click_picture(*place)
+        opened.wait_until(lambda: "focus " in opened.text("Lens"), 60, "the viewer to focus")
 
-    opened.after(click, lambda picture: detail(centre(picture)) > 2 * detail(centre(far_away)))
-    assert 80 < opened.number("Focus, mm") < 140
-    assert f"focus {opened.number('Focus, mm'):.5g}" in opened.text("Lens")
+    return opened.after(click, lambda picture: detail(around(picture, place)) > 1.5 * detail(around(than, place)))
+
+
+def test_focus_here_moves_the_sharp_zone_to_the_click(opened: ViewerPage) -> None:
+    behind = focus_behind(opened)
+    near = focus_at(opened, NEAR, than=behind)
+    near_focus = opened.number("Focus, mm")
+    assert 80 < near_focus < 140
+    assert float(opened.text("Lens").split("focus ")[1].removesuffix(" mm")) == pytest.approx(near_focus, abs=0.06)
+    far = focus_at(opened, FAR, than=near)
+    assert near_focus + 3 < opened.number("Focus, mm") < 140
+    assert detail(around(near, NEAR)) > 1.5 * detail(around(far, NEAR))
+
+
+def test_focus_peaking_marks_what_the_click_put_in_focus(opened: ViewerPage) -> None:
+    behind = focus_behind(opened)
+    near = focus_at(opened, NEAR, than=behind)
+    marked = opened.after(lambda: opened.tick("Focus peaking"))
+    more = redness(marked) - redness(near)
+    opened.after(lambda: opened.tick("Focus peaking"))  # off again, for the next test
+    assert around(more, NEAR).max() > 100
+    assert around(more, NEAR).mean() > 5 * np.abs(around(more, FAR)).mean()
+
+
+def redness(picture: np.ndarray) -> np.ndarray:
+    return picture[..., 0] - picture[..., 1:].mean(axis=2)
+
+
+def around(picture: np.ndarray, place: tuple[float, float]) -> np.ndarray:
+    """A sixteenth of the picture's width to each side of a place."""
+    height, width = picture.shape[:2]
+    x, y, reach = int(place[0] * width), int(place[1] * height), width // 16
+    return picture[max(0, y - reach) : y + reach, max(0, x - reach) : x + reach]
 
 
 def distance(picture: np.ndarray, other: np.ndarray) -> float:

@@ -114,9 +114,22 @@ class ViewerPage:
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=float)
 
     def screenshot(self) -> np.ndarray:
-        """What the browser shows left of the control panel, [H, W, 3] in 0..255."""
-        shot = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
-        return np.asarray(shot, dtype=float)[:, : SIZE["width"] // 2]
+        """What the browser shows left of the control panel, the picture and all before it, [H, W, 3] in 0..255."""
+        left, top, width, height = self._scene()
+        clip = {"x": left, "y": top, "width": width, "height": height}
+        shot = Image.open(io.BytesIO(self.page.screenshot(clip=clip))).convert("RGB")
+        return np.asarray(shot, dtype=float)
+
+    def click_picture(self, x: float, y: float) -> None:
+        """Click into the picture at a place in 0..1 of its width and height."""
+        left, top, width, height = self._scene()
+        self.page.mouse.click(left + x * width, top + y * height)
+
+    def _scene(self) -> tuple[float, float, float, float]:
+        """Left, top, width and height of the picture on the page. The page's other canvas reaches below the panel."""
+        box = self.page.locator("canvas").last.bounding_box()
+        assert box is not None
+        return box["x"], box["y"], box["width"], box["height"]
 
     def choose(self, label: str, option: str) -> None:
         """Pick an option of a drop-down list of the control panel."""
@@ -137,9 +150,24 @@ class ViewerPage:
         """What a text field of the control panel says."""
         return self._element(label, "@disabled").input_value()
 
+    def fits(self, label: str) -> bool:
+        """Whether a text field of the control panel shows all of its text."""
+        return self._element(label, "@disabled").evaluate("field => field.scrollWidth <= field.clientWidth")
+
     def press(self, button: str) -> None:
         """Press a button of the control panel."""
         self.page.get_by_role("button", name=button, exact=True).click()
+
+    def tick(self, label: str) -> None:
+        """Tick a box of the control panel, or take the tick away."""
+        self._element(label, "@type='checkbox'").click()
+
+    def show_train_cams(self) -> None:
+        """Have the photographs shown where they were taken, as a viewer does at first."""
+        hide, show = (self.page.get_by_role("button", name=f"{verb} Train Cams") for verb in ("Hide", "Show"))
+        if show.is_visible():
+            show.click()
+        self.wait_until(hide.is_visible, 60, "the photographs' symbols")
 
     def _element(self, label: str, kind: str) -> Locator:
         """The input of a kind that stands in one row with its label."""

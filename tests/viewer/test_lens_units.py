@@ -42,7 +42,8 @@ def test_description_fits_the_panel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("aperture", "expected"), [(0.125, "118.9 to 121.2 mm"), (1.25, "119.88 to 120.12 mm"), (0.0005, "35.29 mm to infinity")]
+    ("aperture", "expected"),
+    [(0.125, "118.9 to 121.2 mm"), (1.25, "119.88 to 120.12 mm"), (0.0005, "35.29 mm to infinity")],
 )
 def test_sharp_zone_is_as_precise_as_it_is_narrow(aperture: float, expected: str) -> None:
     units = LensUnits.of({"dataparser_scale": 0.01, "mm_per_unit": 1.0, "lens": LENS})
