@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -54,13 +55,14 @@ def planned_files(out: Path, config: ExportConfig) -> list[Path]:
     """What an export will write.
 
     Raises:
-        MacroSplatError: an ending that does not fit, or something is there already.
+        MacroSplatError: an option is impossible, an ending does not fit, or something is there already.
     """
+    _check(config)
     if out.suffix == "":
         files = [out / name for name in (*EVERYTHING, RECORD)]
     else:
         endings = {"splats": tuple(WRITERS), "points": (".ply",), "mesh": MESH_ENDINGS}[config.what]
-        if out.suffix not in endings:
+        if out.suffix.lower() not in endings:
             allowed = " or ".join(endings)
             raise MacroSplatError(f"{out}: {config.what} are written as {allowed}; a name without ending is a folder")
         files = [out]
@@ -82,7 +84,6 @@ def export(run: Run, out: Path, config: ExportConfig, progress: Progress = lambd
         MacroSplatError: something is in the way or an option is impossible; nothing was written then.
     """
     files = planned_files(out, config)
-    _check_crop(config)
     frame = output_frame(run.metadata, config.frame)
     gaussians, removed = exported_gaussians(run, frame, config)
     if len(gaussians) == 0:
@@ -97,7 +98,7 @@ def export(run: Run, out: Path, config: ExportConfig, progress: Progress = lambd
     # Everything that can go wrong has gone well: now the disk is touched.
     comments = [f"units: {frame.unit}", f"frame: {config.frame}", "macro-splat export"]
     out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_folder(out) if out.suffix == "" else nullcontext(out.parent) as folder:
+    with atomic_folder(out, RECORD) if out.suffix == "" else nullcontext(out.parent) as folder:
         for done, name in enumerate(file.name for file in files):
             kind, file = Path(name).stem if out.suffix == "" else config.what, folder / name
             if name == RECORD:
@@ -108,7 +109,7 @@ def export(run: Run, out: Path, config: ExportConfig, progress: Progress = lambd
             elif kind == "points":
                 write_points(file, surface, comments)
             else:
-                write_mesh(file, surface)
+                write_mesh(file, surface, comments)
             progress("writing", done + 1, len(files))
     return record | {"files": [str(file) for file in files]}
 
@@ -132,7 +133,15 @@ def exported_gaussians(run: Run, frame: Frame, config: ExportConfig) -> tuple[Ga
     return gaussians, removed
 
 
-def _check_crop(config: ExportConfig) -> None:
+def _check(config: ExportConfig) -> None:
+    limits = config.clean
+    if not 0 <= limits.min_opacity < 1:
+        raise MacroSplatError(f"--min-opacity {limits.min_opacity:g}: must be 0 or more, and less than 1")
+    for option, value in (("--max-size", limits.max_size), ("--reach", limits.reach)):
+        if not value > 0:
+            raise MacroSplatError(f"{option} {value:g}: must be more than 0")
+    if config.voxel is not None and not 0 < config.voxel < math.inf:
+        raise MacroSplatError(f"--voxel {config.voxel:g}: must be a positive length")
     crop = config.crop
     if crop is not None and not all(low < high for low, high in zip(crop[:3], crop[3:], strict=True)):
         box = " ".join(f"{value:g}" for value in crop)

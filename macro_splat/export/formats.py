@@ -37,12 +37,13 @@ def write_splats(path: Path, gaussians: Gaussians, *, comments: Sequence[str] = 
     Raises:
         MacroSplatError: another ending, or nothing to write.
     """
-    if path.suffix not in WRITERS:
+    ending = path.suffix.lower()
+    if ending not in WRITERS:
         raise MacroSplatError(f"{path}: no format for splats; the file must end in {', '.join(WRITERS)}")
     if len(gaussians) == 0:
         raise MacroSplatError(f"{path}: no splats are left to write; choose wider limits or a larger crop")
     with atomic_write(path) as file:
-        WRITERS[path.suffix](file, gaussians, comments, antialiased)
+        WRITERS[ending](file, gaussians, comments, antialiased)
 
 
 def _write_ply(file: IO, gaussians: Gaussians, comments: Sequence[str], antialiased: bool) -> None:

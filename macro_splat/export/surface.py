@@ -130,9 +130,13 @@ def fuse_surface(
 
 
 def _box(gaussians: Gaussians) -> tuple[Tensor, Tensor]:
-    """Corners of a box around all but the outermost splats."""
-    means = gaussians.means[:: max(1, len(gaussians) // 100_000)]
-    low, high = (torch.quantile(means, q, dim=0) for q in (0.005, 0.995))
+    """Corners of a box around all splats, for thin parts have few; of strays, which an export may have left, it goes no
+    farther out than all but a hundredth of the splats are wide: they would cost the rest its detail.
+    """
+    sample = gaussians.means[:: max(1, len(gaussians) // 100_000)]
+    low, high = (torch.quantile(sample, q, dim=0) for q in (0.005, 0.995))
+    reach = (high - low).max()
+    low, high = gaussians.means.amin(dim=0).maximum(low - reach), gaussians.means.amax(dim=0).minimum(high + reach)
     return low - 0.02 * (high - low), high + 0.02 * (high - low)
 
 
@@ -224,7 +228,7 @@ def write_points(path: Path, surface: Surface, comments: Sequence[str] = ()) -> 
     Raises:
         MacroSplatError: another ending.
     """
-    if path.suffix != ".ply":
+    if path.suffix.lower() != ".ply":
         raise MacroSplatError(f"{path}: no format for points; the file must end in .ply")
     columns = [*((name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")), *_COLORS]
     vertices = np.empty(len(surface.vertices), columns)
@@ -241,13 +245,14 @@ def write_points(path: Path, surface: Surface, comments: Sequence[str] = ()) -> 
 _COLORS = [(name, "u1") for name in ("red", "green", "blue")]
 
 
-def write_mesh(path: Path, surface: Surface) -> None:
-    """A mesh with vertex colours and normals as .ply or .obj, whole or not at all.
+def write_mesh(path: Path, surface: Surface, comments: Sequence[str] = ()) -> None:
+    """A mesh with vertex colours and normals as .ply or .obj, comments in its head, whole or not at all.
 
     Raises:
         MacroSplatError: another ending.
     """
-    if path.suffix not in MESH_ENDINGS:
+    ending = path.suffix.lower()
+    if ending not in MESH_ENDINGS:
         raise MacroSplatError(f"{path}: no format for a mesh; the file must end in {' or '.join(MESH_ENDINGS)}")
     mesh = trimesh.Trimesh(
         surface.vertices,
@@ -257,6 +262,9 @@ def write_mesh(path: Path, surface: Surface) -> None:
         process=False,
     )
     content = io.BytesIO()
-    mesh.export(content, file_type=path.suffix[1:])
+    mesh.export(content, file_type=ending[1:])
+    data = content.getvalue()
+    start, mark = (data.index(b"element"), "comment") if ending == ".ply" else (0, "#")  # a .ply names its format first
+    lines = "".join(f"{mark} {comment}\n" for comment in comments).encode()
     with atomic_write(path) as file:
-        file.write(content.getvalue())
+        file.write(data[:start] + lines + data[start:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from plyfile import PlyData
 from scipy.spatial import cKDTree
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.export.export import EVERYTHING, ExportConfig, export
+from macro_splat.export.clean import CleanConfig
+from macro_splat.export.export import EVERYTHING, ExportConfig, export, planned_files
 from macro_splat.rasterizer import rasterization
 from macro_splat.runs import Run
 from tests.conftest import POD
@@ -97,7 +99,8 @@ def test_a_folder_holds_everything(exported: Exported) -> None:
     record = json.loads((exported.folder / "export.json").read_text())
     assert record["splats"] == PlyData.read(str(exported.folder / "splats.ply"))["vertex"].count
     assert (exported.folder / "splats.splat").stat().st_size == 32 * record["splats"]
-    assert "units: mm" in PlyData.read(str(exported.folder / "splats.ply")).comments
+    for name in ("splats.ply", "points.ply", "mesh.ply"):
+        assert "units: mm" in PlyData.read(str(exported.folder / name)).comments
     low, high = np.array(record["extent"])
     bounds = np.array(frames()[0]["object_bounds_mm"])
     assert (low < bounds[0] + 3).all()
@@ -152,6 +155,33 @@ def test_what_is_refused(run: Run, tmp_path: Path, name: str, what: Any, complai
         export(run, tmp_path / name, ExportConfig(what=what))
     assert sorted(tmp_path.rglob("*")) == before
     assert (tmp_path / "there.ply").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        (ExportConfig(clean=CleanConfig(min_opacity=7)), "--min-opacity 7: must be 0 or more, and less than 1"),
+        (ExportConfig(clean=CleanConfig(min_opacity=-0.1)), "--min-opacity -0.1: must be"),
+        (ExportConfig(clean=CleanConfig(max_size=-1)), "--max-size -1: must be more than 0"),
+        (ExportConfig(clean=CleanConfig(reach=math.nan)), "--reach nan: must be more than 0"),
+        (ExportConfig(voxel=math.inf), "--voxel inf: must be a positive length"),
+    ],
+)
+def test_impossible_options(tmp_path: Path, config: ExportConfig, complaint: str) -> None:
+    """By name and value, before the run is loaded."""
+    with pytest.raises(MacroSplatError, match=f"^{re.escape(complaint)}"):
+        planned_files(tmp_path / "x.ply", config)
+
+
+def test_endings_in_capitals(run: Run, tmp_path: Path) -> None:
+    for name in ("A.PLY", "A.Splat", "A.SPZ"):
+        export(run, tmp_path / name, ExportConfig())
+        assert (tmp_path / name).stat().st_size > 1000
+    export(run, tmp_path / "M.PLY", ExportConfig(what="mesh", voxel=1.0))
+    export(run, tmp_path / "P.PLY", ExportConfig(what="points", voxel=1.0))
+    assert (
+        PlyData.read(str(tmp_path / "P.PLY"))["vertex"].count == PlyData.read(str(tmp_path / "M.PLY"))["vertex"].count
+    )
 
 
 def test_overwrite(run: Run, tmp_path: Path) -> None:

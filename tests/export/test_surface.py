@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import trimesh
 from plyfile import PlyData
 
 from macro_splat.errors import MacroSplatError
+from macro_splat.export.gaussians import Gaussians
 from macro_splat.export.surface import Surface, _depth_map, _vertex_colors, fuse_surface, write_mesh, write_points
 from tests.export.splats import ball, random_splats, views_around
 
@@ -58,9 +60,30 @@ def test_points_that_no_view_sees_take_the_colour_beside_them() -> None:
 def test_crumbs_are_left_out() -> None:
     scene = ball(RADIUS)
     crumb = ball(0.6, 200, 0.1).moved(1.0, torch.eye(3).double(), torch.tensor([0.0, 0.0, 13.5]).double())
-    both = type(scene)(*(torch.cat([getattr(s, n) for s in (scene, crumb)]) for n in scene.__dataclass_fields__))
-    surface = fuse_surface(both, views_around(110), near=1.0, antialiased=False, voxel=0.5)
+    surface = fuse_surface(joined(scene, crumb), views_around(110), near=1.0, antialiased=False, voxel=0.5)
     assert surface.vertices[:, 2].max() < 11
+
+
+def joined(*parts: Gaussians) -> Gaussians:
+    return Gaussians(**{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Gaussians)})
+
+
+def test_a_thin_part_is_there_to_its_end() -> None:
+    """A spine of so few splats that they are no hundredth of all."""
+    spine = ball(1.0, 150, 0.4)
+    spine = dataclasses.replace(spine, means=torch.tensor([1.0, 1.0, 4.0]) * spine.means + torch.tensor([0, 0, 12.0]))
+    splats, views = joined(ball(RADIUS, 40_000, SPLAT), spine), views_around(110, 600.0, 200)
+    surface = fuse_surface(splats, views, near=1.0, antialiased=False, voxel=0.5)
+    assert surface.vertices[:, 2].max() == pytest.approx(16, abs=1)
+    assert surface.vertices[:, 2].min() == pytest.approx(-RADIUS, abs=0.5)
+
+
+def test_a_stray_splat_costs_no_detail() -> None:
+    """Such as an export with --keep-all has."""
+    stray = ball(1.0, 1).moved(1.0, torch.eye(3).double(), torch.tensor([0.0, 0.0, 5000.0]).double())
+    views = views_around(100, 3000.0, 80, count=2)
+    voxels = [fuse_surface(g, views, near=1.0, antialiased=False).voxel for g in (ball(), joined(ball(), stray))]
+    assert voxels[1] < 2.1 * voxels[0]
 
 
 def test_files(surface: Surface, tmp_path: Path) -> None:
@@ -71,8 +94,11 @@ def test_files(surface: Surface, tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.stack([vertex[n] for n in "xyz"], 1), surface.vertices)
     np.testing.assert_array_equal(np.stack([vertex[n] for n in ("nx", "ny", "nz")], 1), surface.normals)
     np.testing.assert_array_equal(np.stack([vertex[n] for n in ("red", "green", "blue")], 1), surface.colors)
-    for name in ("mesh.ply", "mesh.obj"):
-        write_mesh(tmp_path / name, surface)
+    for name in ("mesh.ply", "mesh.obj", "MESH.PLY"):
+        write_mesh(tmp_path / name, surface, ["units: mm", "frame: world"])
+        head = (tmp_path / name).read_bytes()[:200].splitlines()
+        mark = b"#" if name == "mesh.obj" else b"comment"
+        assert {mark + b" units: mm", mark + b" frame: world"} <= set(head)
         mesh = trimesh.load(tmp_path / name, process=False)
         np.testing.assert_allclose(mesh.vertices, surface.vertices, atol=1e-5)
         np.testing.assert_array_equal(mesh.faces, surface.triangles)
