@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -50,6 +50,7 @@ def atomic_write(path: Path, mode: str = "wb", *, temporary_folder: Path | None 
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
+        _sync_folder(path.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -81,11 +82,16 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, record: str | None = None) -> Iterator[Path]:
     """A folder to fill, whose content appears as ``path`` when the block ends well, and vanishes if it does not.
 
     Where ``path`` exists already, the new files take their places in it one after the other, and what else is there
     stays.
+
+    Args:
+        path: the folder.
+        record: name of the file that tells what the others are. The old one goes first and the new one comes last: as
+            long as it is there, it speaks of the files beside it.
 
     Raises:
         OSError: the disk is full, the folder cannot be made.
@@ -99,11 +105,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             sync(file)
         if not path.exists():
             os.replace(folder, path)
+            _sync_folder(path.parent)
             return
-        for file in files:
+        if record is not None:
+            (path / record).unlink(missing_ok=True)
+            _sync_folder(path)
+        for file in sorted(files, key=lambda file: file == folder / record if record is not None else False):
             target = path / file.relative_to(folder)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(file, target)
+            _sync_folder(target.parent)
 
 
 def sync(path: Path) -> None:
@@ -113,6 +124,18 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """See the names in a folder safe on the disk, where the system can."""
+    if os.name != "posix":
+        return
+    with suppress(OSError):  # some network drives cannot
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -230,3 +230,34 @@ def test_a_folder_that_fails_vanishes(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fill()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_s_record_is_there_only_with_the_files_it_speaks_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between any two of the renames."""
+    replace = os.replace
+    for renames in range(5):
+        out = tmp_path / str(renames)
+        for text in ("old", "new"):
+            left = renames if text == "new" else 100
+
+            def replace_some(*paths: Path) -> None:
+                nonlocal left
+                if left == 0:
+                    raise KeyboardInterrupt
+                left -= 1
+                replace(*paths)
+
+            monkeypatch.setattr(os, "replace", replace_some)
+            try:
+                with atomic_folder(out, "export.json") as folder:
+                    for name in ("a.ply", "export.json", "mesh/m.ply", "z.ply"):
+                        (folder / name).parent.mkdir(exist_ok=True)
+                        (folder / name).write_text(text)
+            except KeyboardInterrupt:
+                assert text == "new"
+        found = {str(path.relative_to(out)): path.read_text() for path in out.rglob("*") if path.is_file()}
+        assert len(found) == (4 if renames == 4 else 3)
+        assert ("export.json" in found) == (renames == 4)
+        assert list(found.values()).count("new") == renames

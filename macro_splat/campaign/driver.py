@@ -81,12 +81,11 @@ class Campaign:
         self._width, self._width_known = 0, float("-inf")
 
     def run(self) -> None:
-        """Do what is missing. Afterwards every state is done or failed, and written.
+        """Do what is missing. Afterwards every state is done or failed, and written where it can be.
 
         Raises:
             KeyboardInterrupt: by Ctrl-C; the attempts under way were interrupted and have ended.
             MacroSplatError: Ray has died.
-            OSError: a state cannot be written.
         """
         waiting = deque(self._missing())
         try:
@@ -150,21 +149,32 @@ class Campaign:
             state.attempts.append(_recorded(flight, outcome, kind))
         self._view.event(flight, outcome, again)
         if again:
-            state.write()
-            self._submit(state, stage, flight.tries + 1)
+            if self._keep(state):
+                self._submit(state, stage, flight.tries + 1)
         elif not outcome.done:
             self._close(state, "failed", f"{stage.name}: {outcome.reason}")
         else:
             following = next_stage(state.specimen, self._stages)
             if following is None:
                 self._close(state, "done")
-            else:
-                state.write()
+            elif self._keep(state):
                 self._submit(state, following, tries=1)
 
     def _close(self, state: State, status: Any, why: str = "") -> None:
         state.status, state.reason = status, why
-        state.write()
+        self._keep(state)
+
+    @staticmethod
+    def _keep(state: State) -> bool:
+        """Write it. A specimen whose folder takes nothing has failed; the others go on."""
+        try:
+            state.write()
+        except OSError as error:
+            why = f"{state.specimen.folder}: {error.strerror or error}"
+            state.reason = f"{state.reason}; {why}" if state.status == "failed" else why
+            state.status = "failed"
+            return False
+        return True
 
     def _outcome(self, ref: Any, flight: Flight) -> tuple[Outcome, Any]:
         errors = self._ray.exceptions
@@ -205,7 +215,7 @@ class Campaign:
                 if flight.stage.finished(flight.state.specimen):
                     outcome, kind = replace(outcome, done=True, reason=""), "done"
                 flight.state.attempts.append(_recorded(flight, outcome, kind))
-                flight.state.write()
+                self._keep(flight.state)
         self._flights.clear()
 
 

@@ -153,7 +153,7 @@ def read_figures(specimen: Specimen) -> dict[str, object]:
     """What the last stage measured; nothing where it has not."""
     try:
         figures = json.loads((specimen.folder / FIGURES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return figures if isinstance(figures, dict) else {}
 

@@ -104,6 +104,7 @@ class _Overview:
     def __init__(self, view: View, out: Path, stages: Sequence[Stage]) -> None:
         self._view, self._out, self._stages = view, out, stages
         self._next = 0.0
+        self._warned = False
 
     def event(self, flight: Flight, outcome: Outcome, again: bool) -> None:
         self._view.event(flight, outcome, again)
@@ -112,7 +113,12 @@ class _Overview:
         self._view.show(progress, last=last)
         begun = time.monotonic()
         if last or begun > self._next:
-            write_overview(self._out, progress.states, self._stages)
+            try:
+                write_overview(self._out, progress.states, self._stages)
+            except OSError as error:  # the specimens have places of their own, and the page can be made again
+                if not self._warned:
+                    print(f"{self._out}: page and table could not be written: {error.strerror}", file=sys.stderr)
+                self._warned = True
             seconds = time.monotonic() - begun
             self._next = begun + max(OVERVIEW_EVERY_S, seconds / OVERVIEW_SHARE)
 

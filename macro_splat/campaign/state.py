@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from macro_splat.atomic import atomic_write
 from macro_splat.campaign.specimen import Specimen
@@ -47,10 +48,12 @@ class State:
         """As it was written, or a new one: a file that is not there or broken costs its history only."""
         try:
             content: Any = json.loads((specimen.folder / FILE_NAME).read_text(encoding="utf-8"))
-            names = {item.name for item in fields(Attempt)}
-            attempts = [Attempt(**{key: entry[key] for key in names}) for entry in content["attempts"]]
-            return cls(specimen, content["status"], content["reason"], attempts)
-        except (OSError, ValueError, KeyError, TypeError):
+            attempts = [_attempt(entry) for entry in content["attempts"]]
+            status, reason = content["status"], content["reason"]
+            if status not in get_args(Status) or not isinstance(reason, str):
+                raise ValueError(status)
+            return cls(specimen, status, reason, attempts)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return cls(specimen)
 
     def write(self) -> None:
@@ -72,6 +75,20 @@ class State:
     def seconds(self, stage: str) -> float:
         """Spent at a stage by all attempts."""
         return sum(attempt.seconds for attempt in self.attempts if attempt.stage == stage)
+
+
+def _attempt(entry: Any) -> Attempt:
+    """From JSON.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none.
+    """
+    values = {item.name: entry[item.name] for item in fields(Attempt)}
+    for name, value in values.items():
+        kinds = {"number": int, "begun": (int, float), "seconds": (int, float)}.get(name, str)
+        if not isinstance(value, kinds) or (isinstance(value, float) and not math.isfinite(value)):
+            raise TypeError(name)
+    return Attempt(**values)
 
 
 def next_stage(specimen: Specimen, stages: Sequence[Stage]) -> Stage | None:

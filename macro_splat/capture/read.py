@@ -24,8 +24,10 @@ CAMERA_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV
 ORIENTATIONS = ("pca", "up", "vertical", "none")
 DISTORTION_KEYS = ("k1", "k2", "k3", "k4", "p1", "p2")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-MAX_JSON_BYTES = 1 << 26
+MAX_JSON_BYTES = 1 << 24
 """Python's objects take up to thirty times as much memory."""
+MAX_FRAMES = 20_000
+"""More than fit into a file of that size, if they say what a frame has to."""
 TINY, HUGE = 1e-12, 1e12  # what lies outside is a mistake, and would be 0 or infinite in float32
 RIGID_TOLERANCE = 1e-2  # poses rounded to three digits pass, a scaled or sheared matrix does not
 
@@ -97,7 +99,7 @@ def _load_object(path: Path) -> dict[str, Any]:
         size = path.stat().st_size
         if size > MAX_JSON_BYTES:
             raise MacroSplatError(
-                f"{path} has {size:,} bytes, more than the {MAX_JSON_BYTES:,} that 100,000 photographs need; remake "
+                f"{path} has {size:,} bytes, more than the {MAX_JSON_BYTES:,} that 15,000 photographs need; remake "
                 "it, or split the capture"
             )
         value = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -120,6 +122,8 @@ def _frame_objects(path: Path, top: Mapping[str, Any]) -> list[dict[str, Any]]:
         raise MacroSplatError(f"{path}: `frames` is {_brief(frames)}; it must be a list, one object per photograph")
     if not frames:
         raise MacroSplatError(f"{path}: `frames` is empty: there is no photograph; list at least one")
+    if len(frames) > MAX_FRAMES:
+        raise MacroSplatError(f"{path}: {len(frames):,} frames, more than {MAX_FRAMES:,}; split the capture")
     for i, frame in enumerate(frames):
         if not isinstance(frame, dict):
             raise MacroSplatError(f"{path}: frame {i} is {_brief(frame)}; it must be an object with a `file_path`")

@@ -97,6 +97,24 @@ def test_failures_stop_nobody_and_are_told(cluster: Any, tmp_path: Path, capsys:
     assert count(out / "hopeless", "begun", "train") == 3
 
 
+def test_places_that_cannot_be_written_stop_nobody(
+    cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file lies where a specimen's folder is to be, and a folder where the table is to be."""
+    specimens, out = make_specimens(tmp_path / "in", dict.fromkeys("abc", "")), tmp_path / "out"
+    out.mkdir()
+    (out / "b").write_text("a note")
+    (out / "campaign.csv").mkdir()
+    assert campaign(cluster, specimens, out, retries=1) == 1
+    said = capsys.readouterr()
+    assert f"failed: b: {out / 'b'}: File exists" in said.out
+    assert said.err.count("page and table could not be written") == 1
+    assert {name: state.status for name, state in states(specimens, out).items() if name != "b"} == dict.fromkeys(
+        "ac", "done"
+    )
+    assert (out / "b").read_text() == "a note"
+
+
 def test_worker_killed(cluster: Any, tmp_path: Path) -> None:
     specimens, out = make_specimens(tmp_path / "in", dict.fromkeys("abc", "")), tmp_path / "out"
 

@@ -161,6 +161,30 @@ def test_next_stage_is_the_first_without_result(tmp_path: Path) -> None:
     assert next_stage(one, STAGES) is None
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"status": 5, "reason": "", "attempts": []}',
+        '{"status": "odd", "reason": "", "attempts": []}',
+        '{"status": "done", "reason": ["x"], "attempts": []}',
+        '{"status": "done", "reason": "", "attempts": [{"stage": "train"}]}',
+        '{"status": "done", "reason": "", "attempts": [{"stage": "train", "number": 1, "outcome": "done", "begun": 0, '
+        '"seconds": "a", "node": "", "reason": ""}]}',
+        '{"status": "done", "reason": "", "attempts": [{"stage": "train", "number": 1, "outcome": "done", "begun": 0, '
+        '"seconds": NaN, "node": "", "reason": ""}]}',
+        "[" * 100_000,
+    ],
+)
+def test_broken_files_of_a_specimen_cost_its_history_only(tmp_path: Path, content: str) -> None:
+    one = specimen(tmp_path)
+    one.folder.mkdir(parents=True)
+    (one.folder / "state.json").write_text(content)
+    (one.folder / FIGURES).write_text(content)
+    state = State.read(one)
+    assert (state.status, state.attempts) == ("waiting", [])
+    write_overview(tmp_path / "out", [state], STAGES)
+
+
 # -- overview ------------------------------------------------------------------------------------------------------
 
 

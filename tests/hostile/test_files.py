@@ -92,9 +92,34 @@ def test_a_huge_json_is_not_read(capture: Path) -> None:
     assert "68,719,476,736 bytes, more than" in complaint(read_capture, capture)
 
 
-def test_a_hundred_thousand_frames_of_one_photograph(capture: Path) -> None:
+def test_thousands_of_frames_of_one_photograph(capture: Path) -> None:
     edit_transforms(capture, lambda t: t.update(frames=t["frames"][:1] * 3000))
     assert "stands in more than one frame" in complaint(read_capture, capture)
+
+
+PEAK = """
+import resource, sys
+from macro_splat.capture import read_capture
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    read_capture(sys.argv[1])
+except Exception as error:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("content", ["{},", "[],", "0,"])
+def test_millions_of_empty_frames(capture: Path, content: str) -> None:
+    """As large as a file may be. They cost some hundred megabytes, not what the checks of so many frames would."""
+    head, tail = '{"frames": [', "]}"
+    room = read.MAX_JSON_BYTES - len(head) - len(tail)
+    text = head + (content * (room // len(content)))[:-1] + tail
+    (capture / "transforms.json").write_text(text)
+    done = subprocess.run([sys.executable, "-c", PEAK, str(capture)], capture_output=True, text=True, check=False)
+    kilobytes, kind, message = done.stdout.split(" ", 2)
+    assert kind == "MacroSplatError"
+    assert "frames, more than 20,000" in message
+    assert int(kilobytes) < 1_000_000
 
 
 def bomb(width: int, height: int) -> bytes:
