@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 
 demo: .venv/.ready
-	.venv/bin/macro-splat demo
+	.venv/bin/macro-splat demo --overwrite
 
 test: .venv/.ready
 	.venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder

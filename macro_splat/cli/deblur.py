@@ -25,6 +25,8 @@ def deblur(
         data: where the capture is, if it was moved since the training.
         overwrite: replace what is there.
     """
+    from nerfstudio.utils.rich_utils import CONSOLE
+
     from macro_splat.cli.stage_bars import StageBars
     from macro_splat.export.deblur import DeblurConfig, check_output
     from macro_splat.export.deblur import deblur as write
@@ -32,10 +34,15 @@ def deblur(
 
     config = DeblurConfig(max_image_edge, overwrite)
     check_output(out, config)  # before the long way to a loaded run
-    loaded = load_run(run, data=data)
+    said_before, CONSOLE.quiet = CONSOLE.quiet, True  # what was said at training: that it reduces photographs, say
+    try:
+        loaded = load_run(run, data=data)
+    finally:
+        CONSOLE.quiet = said_before
     with StageBars() as bars:
         record = write(loaded, out, config, progress=bars.update)
-    print(f"{len(record['views'])} photographs deblurred")
+    sizes = {f"{view['width']} x {view['height']} pixels" for view in record["views"]}
+    print(f"{len(record['views'])} photographs deblurred" + (f", {sizes.pop()}" if len(sizes) == 1 else ""))
     print(f"  sharp  {out / 'sharp'}")
     if "sigma_maps" in record:
         reach = record["sigma_maps"]["colours_reach_px"]

@@ -18,7 +18,7 @@ def demo(
     data: Path = ASSETS / "pod_mini",
     output: Path = Path("demo"),
     iterations: int = 0,
-    overwrite: bool = True,
+    overwrite: bool = False,
 ) -> int:
     """Train on a small macro capture, then write its splats and a sharp video.
 

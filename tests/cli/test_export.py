@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -43,8 +44,34 @@ def test_deblur(
     out = tmp_path / "sharp"
     assert run_command(monkeypatch, "deblur", trained_run, out, "--max-image-edge", 64) == 0
     said = capsys.readouterr().out
-    assert "24 photographs deblurred" in said
+    assert "24 photographs deblurred, 64 x 48 pixels" in said
     assert "px and more" in said
     assert len(list((out / "sharp").glob("*.png"))) == 24
     with pytest.raises(MacroSplatError, match="holds something already"):
         run_command(monkeypatch, "deblur", trained_run, out)
+
+
+def test_deblur_speaks_of_its_own_pictures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], trained_run: Path, tmp_path: Path
+) -> None:
+    """Of a training on reduced photographs: the pictures are not reduced, and nobody says so."""
+    run = Path(shutil.copytree(trained_run, tmp_path / "run"))
+    config = (run / "config.yml").read_text()
+    assert "max_image_edge: null" in config
+    (run / "config.yml").write_text(config.replace("max_image_edge: null", "max_image_edge: 160"))
+    assert run_command(monkeypatch, "deblur", run, tmp_path / "sharp") == 0
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "24 photographs deblurred, 320 x 240 pixels" in said
+    assert "reduced" not in said
+
+
+def test_a_demo_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Unless it is said that it may go, as `make demo` does."""
+    precious = tmp_path / "run" / "precious"
+    precious.parent.mkdir()
+    precious.write_text("x")
+    with pytest.raises(MacroSplatError, match="exists already; give another --output, or --overwrite"):
+        run_command(monkeypatch, "demo", "--output", tmp_path)
+    assert precious.exists()
+    makefile = Path(__file__).resolve().parents[2] / "Makefile"
+    assert "macro-splat demo --overwrite" in makefile.read_text()
