@@ -10,6 +10,8 @@ import torch
 from nerfstudio.models.splatfacto import SH2RGB
 from numpy.typing import NDArray
 
+from macro_splat.export.export import ExportConfig, exported_gaussians
+from macro_splat.export.frame import output_frame
 from macro_splat.video.views import object_middle, training_poses
 
 if TYPE_CHECKING:
@@ -18,10 +20,6 @@ if TYPE_CHECKING:
 SHARP_PX = 2.0
 """Diameter of the circle of confusion that still counts as sharp, in pixels."""
 OPAQUE = 0.5
-WITHIN = 3.0
-"""Splats farther from the object's middle than so many times their median distance are not of the object."""
-INNER = (0.01, 0.99)
-"""Quantiles between which a size is measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +34,8 @@ class RunGeometry:
     """[3] of the object."""
     points: NDArray[np.float64]
     """[N, 3]."""
+    object_points: NDArray[np.float64]
+    """[M, 3] centres of the splats that are the object's: those that an export keeps."""
     colours: NDArray[np.uint8]
     """[N, 3]."""
     focus: NDArray[np.float64] | None
@@ -48,13 +48,11 @@ class RunGeometry:
     """[V] depths between which the object lies."""
 
     def size(self) -> NDArray[np.float64] | None:
-        """Length, width and height [3] of the object along its own principal axes, the longest first."""
-        points = self.points[of_object(self.points, self.centre)]
-        if len(points) < 4:
+        """Length, width and height [3] of the whole object along its own principal axes, the longest first."""
+        if len(self.object_points) < 4:
             return None
-        axes = np.linalg.eigh(np.cov(points.T))[1]
-        low, high = np.quantile((points - points.mean(axis=0)) @ axes, INNER, axis=0)
-        return np.sort(high - low)[::-1]
+        axes = np.linalg.eigh(np.cov(self.object_points.T))[1]
+        return np.sort(np.ptp(self.object_points @ axes, axis=0))[::-1]
 
 
 @torch.no_grad()
@@ -81,7 +79,9 @@ def run_geometry(run: Run) -> RunGeometry:
     cameras[:, :3, :3] = rotation.T @ poses[:, :3, :3]
     cameras[:, :3, 3] = to_world(poses[:, :3, 3])
     points, centre = to_world(means), to_world(middle[None])[0]
-    depths = _depths(cameras, points[of_object(points, centre)])
+    of_object, _ = exported_gaussians(run, output_frame(metadata), ExportConfig())
+    object_points = of_object.means.numpy().astype(np.float64)
+    depths = _depths(cameras, object_points)
     focus = sharp_from = sharp_to = None
     if model.lens is not None:
         focal = run.datamanager.train_dataset.cameras.fx.reshape(-1).double().cpu().numpy()
@@ -94,6 +94,7 @@ def run_geometry(run: Run) -> RunGeometry:
         cameras=cameras,
         centre=centre,
         points=points,
+        object_points=object_points,
         colours=(255 * colours.clamp(0, 1)).round().byte().numpy(),
         focus=focus,
         sharp_from=sharp_from,
@@ -121,19 +122,12 @@ def depth_of_field(
     return _inverse(inverse_focus + reach), _inverse(inverse_focus - reach)
 
 
-def of_object(points: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of the points [N, 3] belong to the object around ``centre`` [3], and not to what floats far from it."""
-    distances = np.linalg.norm(points - centre, axis=1)
-    return distances <= WITHIN * (np.median(distances) if len(distances) else 0.0)
-
-
 def _depths(cameras: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[2, V] the depths between which the points lie for each camera, but for the outermost."""
+    """[2, V] the depths between which the points lie for each camera."""
     if not len(points):
         return np.full((2, len(cameras)), np.nan)
-    points = points[:: max(1, len(points) // 5000)]
-    low_high = [np.quantile((pose[:3, 3] - points) @ pose[:3, 2], INNER) for pose in cameras]
-    return np.transpose(low_high)
+    depths = [(pose[:3, 3] - points) @ pose[:3, 2] for pose in cameras]
+    return np.array([[depth.min() for depth in depths], [depth.max() for depth in depths]])
 
 
 def _inverse(values: NDArray[np.float64]) -> NDArray[np.float64]:

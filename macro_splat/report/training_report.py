@@ -273,8 +273,8 @@ def _lenses(run: Run, geometry: RunGeometry) -> str:
     if size is not None:
         edges = " × ".join(f"{edge:.4g}" for edge in size)
         parts.append(
-            f"<p>Size of the object along its principal axes: <b>{edges}</b> {escape(unit)}, between the outermost "
-            "1 % of its opaque splats.</p>"
+            f"<p>Size of the object along its principal axes: <b>{edges}</b> {escape(unit)}, between the "
+            "outermost of the splats that <code>macro-splat export</code> keeps.</p>"
         )
     return "".join(parts)
 

@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from macro_splat.evaluation.pictures import psnr
 from macro_splat.report.events import read_scalars
 from macro_splat.report.measured_views import measure_views
-from macro_splat.report.run_geometry import SHARP_PX, RunGeometry, depth_of_field, of_object, run_geometry
+from macro_splat.report.run_geometry import SHARP_PX, RunGeometry, depth_of_field, run_geometry
 from macro_splat.report.training_curves import training_curves
 from macro_splat.report.training_report import write_training_report
 from macro_splat.report.wipe import BUDGET_BYTES, Wipe, wipe_section
@@ -153,19 +153,19 @@ def test_depth_of_field_without_end() -> None:
     assert near[1] == 0
 
 
-def test_the_size_of_a_box_of_splats_with_some_afar() -> None:
+def test_the_size_of_a_box() -> None:
+    """From end to end, whichever way it is turned."""
     generator = np.random.default_rng(0)
     box = generator.uniform(-0.5, 0.5, (20_000, 3)) * (12.0, 7.0, 3.0)
     turn = np.linalg.qr(generator.normal(size=(3, 3)))[0]
-    points = np.concatenate([box @ turn.T, generator.normal(size=(50, 3)) * 500])
-    assert not of_object(points, np.zeros(3))[-50:].any()
     nothing = np.zeros(0)
     geometry = RunGeometry(
         unit="mm",
         cameras=np.zeros((0, 4, 4)),
         centre=np.zeros(3),
-        points=points,
-        colours=np.zeros((len(points), 3), np.uint8),
+        points=np.zeros((0, 3)),
+        object_points=box @ turn.T,
+        colours=np.zeros((0, 3), np.uint8),
         focus=None,
         sharp_from=None,
         sharp_to=None,
@@ -174,7 +174,25 @@ def test_the_size_of_a_box_of_splats_with_some_afar() -> None:
     )
     size = geometry.size()
     assert size is not None
-    np.testing.assert_allclose(size, 0.98 * np.array([12.0, 7.0, 3.0]), rtol=0.03)
+    np.testing.assert_allclose(size, [12.0, 7.0, 3.0], rtol=0.015)
+
+
+def test_the_size_of_the_capture_s_object(run: Run) -> None:
+    """Against the surface that its true depth maps show, along the same axes."""
+    geometry = run_geometry(run)
+    top = json.loads((run.data / "transforms.json").read_text())
+    surface = []
+    for frame in top["frames"]:
+        if frame["file_path"] in top["test_filenames"]:
+            z = np.load(run.data / frame["depth_file_path"]).squeeze()
+            rows, columns = np.nonzero(z > 0)
+            x, y = (columns + 0.5 - top["cx"]) / top["fl_x"], (rows + 0.5 - top["cy"]) / top["fl_y"]
+            pose = np.array(frame["transform_matrix"])
+            ray = np.stack([x, -y, -np.ones_like(x)], axis=1)
+            surface.append(z[rows, columns, None] * ray @ pose[:3, :3].T + pose[:3, 3])
+    axes = np.linalg.eigh(np.cov(geometry.object_points.T))[1]
+    true = np.sort(np.ptp(np.concatenate(surface) @ axes, axis=0))[::-1]
+    np.testing.assert_allclose(geometry.size(), true, rtol=0.08)  # thin ends are the last that a training finds
 
 
 def test_cameras_and_focus_are_those_of_the_capture(run: Run) -> None:
