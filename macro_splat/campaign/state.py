@@ -85,7 +85,7 @@ def _attempt(entry: Any) -> Attempt:
     """
     values = {item.name: entry[item.name] for item in fields(Attempt)}
     for name, value in values.items():
-        kinds = {"number": int, "begun": (int, float), "seconds": (int, float)}.get(name, str)
+        kinds: Any = {"number": int, "begun": (int, float), "seconds": (int, float)}.get(name, str)
         if not isinstance(value, kinds) or (isinstance(value, float) and not math.isfinite(value)):
             raise TypeError(name)
     return Attempt(**values)
