@@ -24,10 +24,12 @@ CAMERA_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV
 ORIENTATIONS = ("pca", "up", "vertical", "none")
 DISTORTION_KEYS = ("k1", "k2", "k3", "k4", "p1", "p2")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-MAX_JSON_BYTES = 1 << 24
-"""Python's objects take up to thirty times as much memory."""
 MAX_FRAMES = 20_000
-"""More than fit into a file of that size, if they say what a frame has to."""
+MAX_JSON_BYTES = 1 << 25
+"""So many frames take nine tenths of it with all the keys there are and an indent of four."""
+MAX_JSON_NESTS = 20 * MAX_FRAMES
+"""Lists and objects; a frame has six. Python takes fifty times as much memory for them as they take in the file, and up
+to 25 times as much for anything else."""
 TINY, HUGE = 1e-12, 1e12  # what lies outside is a mistake, and would be 0 or infinite in float32
 RIGID_TOLERANCE = 1e-2  # poses rounded to three digits pass, a scaled or sheared matrix does not
 
@@ -99,10 +101,17 @@ def _load_object(path: Path) -> dict[str, Any]:
         size = path.stat().st_size
         if size > MAX_JSON_BYTES:
             raise MacroSplatError(
-                f"{path} has {size:,} bytes, more than the {MAX_JSON_BYTES:,} that 15,000 photographs need; remake "
+                f"{path} has {size:,} bytes, more than the {MAX_JSON_BYTES:,} that {MAX_FRAMES:,} frames need; remake "
                 "it, or split the capture"
             )
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = path.read_bytes()
+        nests = content.count(b"[") + content.count(b"{")
+        if nests > MAX_JSON_NESTS:
+            raise MacroSplatError(
+                f"{path} has {nests:,} lists and objects, more than the {MAX_JSON_NESTS:,} that {MAX_FRAMES:,} frames "
+                "need; remake it, or split the capture"
+            )
+        value = json.loads(content.decode("utf-8-sig"))
     except OSError as error:
         raise MacroSplatError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
     except json.JSONDecodeError as error:

@@ -73,11 +73,11 @@ def test_no_usable_json(tmp_path: Path, content: bytes, expected: str) -> None:
 
 
 def test_unreadable_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any, **__: Any) -> str:  # a chmod would not stop root
+    def refuse(*_: Any, **__: Any) -> bytes:  # a chmod would not stop root
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     write_capture(tmp_path)
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     assert "cannot be read (Permission denied)" in complaint(tmp_path)
 
 

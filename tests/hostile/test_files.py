@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import subprocess
@@ -92,34 +93,75 @@ def test_a_huge_json_is_not_read(capture: Path) -> None:
     assert "68,719,476,736 bytes, more than" in complaint(read_capture, capture)
 
 
+def write_frames(capture: Path, count: int, indent: int | None = None) -> Path:
+    """A file in which the first frame stands so many times, with every key that a frame may have."""
+    path = capture / "transforms.json"
+    transforms = json.loads(path.read_text())
+    frames, shared = transforms.pop("frames"), {k: v for k, v in transforms.items() if isinstance(v, int | float)}
+    frame = frames[0] | shared | dict.fromkeys(read.DISTORTION_KEYS, -0.0123456789012345)
+    frame |= {"stack_id": "000", "stack_index": 11, "stack_motion": "ring", "mask_path": "masks/000.png"}
+    text = json.dumps(transforms | {"frames": [frame, frame]}, indent=indent)
+    first, last = text.index("{", text.index('"frames"')), text.rindex("{", 0, text.rindex('"file_path"'))
+    path.write_text(text[:first] + text[first:last] * (count - 1) + text[last:])
+    return path
+
+
 def test_thousands_of_frames_of_one_photograph(capture: Path) -> None:
     edit_transforms(capture, lambda t: t.update(frames=t["frames"][:1] * 3000))
     assert "stands in more than one frame" in complaint(read_capture, capture)
 
 
+def test_twenty_thousand_frames_however_they_are_written(capture: Path) -> None:
+    path = write_frames(capture, read.MAX_FRAMES, indent=4)
+    assert len(read._frame_objects(path, read._load_object(path))) == read.MAX_FRAMES == 20_000
+    write_frames(capture, read.MAX_FRAMES + 1)
+    assert "20,001 frames, more than 20,000; split the capture" in complaint(read_capture, capture)
+
+
+def test_a_hundred_thousand_frames(capture: Path) -> None:
+    assert "more than the 33,554,432 that 20,000 frames need" in complaint(read_capture, write_frames(capture, 100_000))
+    frame = '{"file_path": "images/000.png", "transform_matrix": [[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]}'
+    (capture / "transforms.json").write_text('{"frames": [' + ",".join([frame] * 100_000) + "]}")
+    assert "600,002 lists and objects, more than the 400,000 that 20,000" in complaint(read_capture, capture)
+
+
 PEAK = """
-import resource, sys
+import re, sys
 from macro_splat.capture import read_capture
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+
+before = peak()
 try:
     read_capture(sys.argv[1])
 except Exception as error:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, type(error).__name__, error)
+    print(peak() - before, type(error).__name__, error)
 """
+"""Not `resource`'s peak, which counts what the parent took before."""
 
 
-@pytest.mark.parametrize("content", ["{},", "[],", "0,"])
-def test_millions_of_empty_frames(capture: Path, content: str) -> None:
-    """As large as a file may be. They cost some hundred megabytes, not what the checks of so many frames would."""
-    head, tail = '{"frames": [', "]}"
-    room = read.MAX_JSON_BYTES - len(head) - len(tail)
-    text = head + (content * (room // len(content)))[:-1] + tail
-    (capture / "transforms.json").write_text(text)
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak is Linux's to tell")
+@pytest.mark.parametrize(
+    ("head", "content", "complaint"),
+    [
+        ("", "{},", "lists and objects, more than the 400,000"),
+        ("", 900 * "[" + 900 * "]" + ",", "lists and objects, more than the 400,000"),
+        ('"\U0001f98b", ' + 440 * (900 * "[" + 900 * "]" + ","), '"ab",', "frames, more than 20,000"),
+        ("", "0,", "frames, more than 20,000"),
+    ],
+    ids=["objects", "lists", "texts", "numbers"],
+)
+def test_a_file_full_of_the_smallest_values(capture: Path, head: str, content: str, complaint: str) -> None:
+    """As large as it may be, and none of them takes a gigabyte."""
+    head, tail = f'{{"frames": [{head}', "0]}"
+    room = read.MAX_JSON_BYTES - len(head.encode()) - len(tail)
+    (capture / "transforms.json").write_text(head + content * (room // len(content)) + tail, encoding="utf-8")
     done = subprocess.run([sys.executable, "-c", PEAK, str(capture)], capture_output=True, text=True, check=False)
     kilobytes, kind, message = done.stdout.split(" ", 2)
     assert kind == "MacroSplatError"
-    assert "frames, more than 20,000" in message
-    assert int(kilobytes) < 1_000_000
+    assert complaint in message
+    assert 20_000 < int(kilobytes) < 1_000_000
 
 
 def bomb(width: int, height: int) -> bytes:
