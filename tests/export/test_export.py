@@ -94,6 +94,25 @@ def test_lengths_are_true(exported: Exported) -> None:
     assert abs(np.median(np.concatenate(ratios)) - 1) < METRIC_ERROR
 
 
+def test_a_width_is_true(exported: Exported) -> None:
+    """Between the two points where the object's outline crosses the middle of a view: the splats' against the truth's.
+
+    Unlike distances along given rays it would show if all were larger or smaller about the object's middle.
+    """
+    splats = read_splats(exported.folder / "splats.ply")
+    top, held_out = frames()
+
+    def width(inside: np.ndarray) -> float:
+        band = inside[100:140]  # rows; the object is 22 mm, 230 pixels
+        return float(np.mean([np.ptp(np.flatnonzero(row)) for row in band]))
+
+    ratios = []
+    for frame in held_out:
+        truth = np.load(POD / frame["depth_file_path"]).squeeze()
+        ratios.append(width(look(splats, frame, top)[2] > 0.5) / width(truth > 0))
+    assert abs(np.mean(ratios) - 1) < METRIC_ERROR, ratios
+
+
 def test_a_folder_holds_everything(exported: Exported) -> None:
     assert sorted(path.name for path in exported.folder.iterdir()) == sorted([*EVERYTHING, "export.json"])
     record = json.loads((exported.folder / "export.json").read_text())
