@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from macro_splat.atomic import atomic_folder, atomic_write
 from macro_splat.data.datamanager import undistorted
 from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
 from macro_splat.errors import MacroSplatError
+from macro_splat.export.views import short_names
 from macro_splat.model.lens_file import FILE_NAME as LENS_FILE
 from macro_splat.model.lens_file import lens_record
 from macro_splat.runs import Run
@@ -120,8 +120,7 @@ def _write(run: Run, out: Path, config: DeblurConfig, progress: Callable[[str, i
 
 def picture_names(names: Sequence[str]) -> list[str]:
     """Paths for the pictures of photographs: without the folder that all share, with .png as ending, each its own."""
-    shared = os.path.commonpath([os.path.dirname(name) for name in names])
-    relative = [Path(os.path.relpath(name, shared or ".")) for name in names]
+    relative = [Path(name) for name in short_names(names)]
     short = [path.with_suffix(".png").as_posix() for path in relative]
     return short if len(set(short)) == len(short) else [f"{path.as_posix()}.png" for path in relative]
 

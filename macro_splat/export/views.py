@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,3 +43,9 @@ def training_views(run: Run, frame: Frame) -> list[View]:
         size = int(camera.width), int(camera.height)
         views.append(View(frame.world_to_camera(pose), intrinsics, *size, mask))
     return views
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Of photographs, without the folder that all share."""
+    shared = os.path.commonpath([os.path.dirname(name) for name in names]) if names else ""
+    return [Path(os.path.relpath(name, shared or ".")).as_posix() for name in names]

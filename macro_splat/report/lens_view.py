@@ -36,7 +36,12 @@ def focus_in_space(geometry: RunGeometry, cameras: Cameras, names: Sequence[str]
         colourings["focus distance"] = [round(float(value), 4) for value in focus]
     near = nearby(geometry.points, poses, geometry.centre)
     cloud = (geometry.points[near], geometry.colours[near])
-    return space_view(outlines, np.stack(places), labels, cloud, colourings, geometry.unit)
+    box = None
+    if len(geometry.object_points):
+        low, high = geometry.object_points.min(axis=0), geometry.object_points.max(axis=0)
+        margin = 0.1 * (high - low).max()
+        box = np.stack([low - margin, high + margin])
+    return space_view(outlines, np.stack(places), labels, cloud, colourings, geometry.unit, box)
 
 
 def focus_chart(geometry: RunGeometry, names: Sequence[str]) -> str:

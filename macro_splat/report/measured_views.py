@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from macro_splat.evaluation import compare_pictures
+from macro_splat.export.views import short_names
 from macro_splat.video.views import photograph_of, render_view, spread_views
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _training_view(run: Run, index: int, pictured: bool) -> MeasuredView:
         figures |= _compared("blurred", pictures[REBLURRED], photograph, mask)
         if pictured:
             circle = torch.where(view.alpha > 0.5, view.outputs["coc_px"].cpu(), torch.nan)[..., 0].numpy()
-    return MeasuredView(run.names[index], index, figures, _as_bytes(pictures) if pictured else {}, circle)
+    return MeasuredView(short_names(run.names)[index], index, figures, _as_bytes(pictures) if pictured else {}, circle)
 
 
 def _held_out_view(run: Run, index: int, pictured: bool) -> MeasuredView:

@@ -30,18 +30,27 @@ COLOURS = ((68, 1, 84), (49, 104, 142), (38, 167, 132), (224, 168, 0))
 SCRIPT = """
 const data = JSON.parse(document.getElementById("pose-data").textContent);
 const plot = document.getElementById("pose-view");
-function draw(colouring) {
+let colouring = 0, within = data.box ? 1 : 0;
+function draw() {
   const {title, values} = data.colourings[colouring];
   const [lines, centres] = data.traces;
   lines.line.color = data.owners.map((pose) => values[pose]);
   centres.marker.color = values;
   centres.marker.colorbar.title.text = title;
+  ["xaxis", "yaxis", "zaxis"].forEach((name, i) => {
+    const axis = data.layout.scene[name];
+    axis.autorange = !within;
+    if (within) axis.range = [...data.box[i]];
+  });
   Plotly.react(plot, data.traces, data.layout, {displaylogo: false, responsive: true});
 }
 document.querySelectorAll("input[name=colouring]").forEach((input) => {
-  input.addEventListener("change", () => draw(Number(input.value)));
+  input.addEventListener("change", () => { colouring = Number(input.value); draw(); });
 });
-draw(0);
+document.querySelectorAll("input[name=within]").forEach((input) => {
+  input.addEventListener("change", () => { within = Number(input.value); draw(); });
+});
+draw();
 """
 
 
@@ -94,6 +103,7 @@ def space_view(
     cloud: tuple[NDArray[np.floating], NDArray[np.uint8]] | None,
     colourings: Mapping[str, Sequence[float]],
     unit: str | None,
+    box: NDArray[np.float64] | None = None,
 ) -> str:
     """HTML as `pose_view`, of anything.
 
@@ -103,6 +113,7 @@ def space_view(
         cloud: points [N, 3] and their colours [N, 3].
         colourings: by name the number of each thing that its colour stands for.
         unit: of lengths.
+        box: [2, 3] corners around the object: it opens on that, and everything is for the asking.
     """
     owners = [i for i, outline in enumerate(outlines) for _ in outline]
     scale = [[i / (len(COLOURS) - 1), f"rgb{colour}"] for i, colour in enumerate(COLOURS)]
@@ -135,6 +146,7 @@ def space_view(
         "traces": traces,
         "owners": owners,
         "colourings": [{"title": escape(name), "values": list(values)} for name, values in colourings.items()],
+        "box": None if box is None else [[float(f"{value:.5g}") for value in axis] for axis in box.T],
         "layout": {
             "scene": {"aspectmode": "data", **{f"{a}axis": {"title": {"text": a + in_unit}} for a in "xyz"}},
             "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
@@ -146,6 +158,11 @@ def space_view(
         f'<label><input type="radio" name="colouring" value="{i}"{"" if i else " checked"}> {escape(name)}</label>'
         for i, name in enumerate(colourings)
     )
+    if box is not None:
+        choices += (
+            '<br>Show: <label><input type="radio" name="within" value="1" checked> the object</label> '
+            '<label><input type="radio" name="within" value="0"> everything</label>'
+        )
     return f'<p>Colours: {choices}</p><div id="pose-view"></div>' + embedded_json("pose-data", data)
 
 

@@ -1,8 +1,9 @@
 """How the report of a capture looks, beside the style of all pages."""
 
 STYLE = """
-.tiles { display: flex; flex-wrap: wrap; gap: .6rem; margin: 1rem 0; }
-.tiles div { border: 1px solid #ddd; border-radius: 6px; padding: .5rem .9rem; min-width: 7.5rem; flex: 1 0 auto; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(13rem, 100%), 1fr)); gap: .6rem;
+  margin: 1rem 0; }
+.tiles div { border: 1px solid #ddd; border-radius: 6px; padding: .5rem .9rem; }
 .tiles span, .tiles small { display: block; color: #666; font-size: .8rem; }
 .tiles b { font-size: 1.35rem; line-height: 1.3; font-weight: 600; }
 .problems { list-style: none; padding: 0; } .problems p { margin: 0; } .problems p + p { color: #555; }

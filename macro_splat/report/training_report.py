@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from macro_splat.atomic import atomic_write
+from macro_splat.export.views import short_names
 from macro_splat.report import charts, pose_view, wipe
 from macro_splat.report.events import Scalar, read_scalars
 from macro_splat.report.lens_view import focus_chart, focus_in_space
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from macro_splat.runs.load import Run
 
 FILE_NAME = "report.html"
+ROWS = 14
+"""Of a table that is seen whole; of a longer one a scroll shows the rest."""
 CHARTS_STYLE = """
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); gap: 1rem; }
 .chart { height: 20rem; min-width: 0; overflow: hidden; }
@@ -127,7 +130,8 @@ def _summary(
     size = geometry.size()
     if size is not None:
         edges = " × ".join(f"{edge:.3g}" for edge in size)
-        tiles.append(("the object", f"{edges} {geometry.unit or ''}", "" if geometry.unit else "scale unknown"))
+        note = f"{geometry.unit}, from end to end" if geometry.unit else "from end to end, scale unknown"
+        tiles.append(("the object", edges, note))
     if geometry.sharp_from is not None and geometry.sharp_to is not None:
         depth = float(np.median(geometry.sharp_to - geometry.sharp_from))
         share = depth / float(np.median(geometry.object_to - geometry.object_from))
@@ -246,11 +250,12 @@ def _table(views: Sequence[MeasuredView], columns: Mapping[str, str], gain: tupl
         label = "<b>mean</b>" if name == "mean" else escape(name)
         rows.append(f'<tr><th scope="row">{label}</th>{cells}</tr>')
     last = "<th>gain by the lens</th>" if gains else ""
-    return f'<div class="wide tall"><table><tr><th>view</th>{head}{last}</tr>{"".join(rows)}</table></div>'
+    hint = f"<p><small>{len(views)} views; scroll for the rest.</small></p>" if len(views) > ROWS else ""
+    return f'{hint}<div class="wide tall"><table><tr><th>view</th>{head}{last}</tr>{"".join(rows)}</table></div>'
 
 
 def _lenses(run: Run, geometry: RunGeometry) -> str:
-    cameras = run.datamanager.train_dataset.cameras
+    cameras, names = run.datamanager.train_dataset.cameras, short_names(run.names)
     unit = geometry.unit or "units of the capture, whose scale is unknown"
     parts = []
     if geometry.focus is None:
@@ -264,11 +269,11 @@ def _lenses(run: Run, geometry: RunGeometry) -> str:
             f"<p>Focus distances from {np.min(geometry.focus):.4g} to {np.max(geometry.focus):.4g}; depth of field "
             f"{np.min(depth):.3g} to {np.max(depth):.3g}, median {np.median(depth):.3g} ({escape(unit)}), if a blur of "
             f"{SHARP_PX:g} pixels of these photographs across still counts as sharp.</p>"
-            f"{focus_chart(geometry, run.names)}"
+            f"{focus_chart(geometry, names)}"
             "<h3>In space</h3><p>From each camera a line leads to its point of focus; the dots are the model's splats."
             "</p>"
         )
-    parts.append(focus_in_space(geometry, cameras, run.names))
+    parts.append(focus_in_space(geometry, cameras, names))
     size = geometry.size()
     if size is not None:
         edges = " × ".join(f"{edge:.4g}" for edge in size)

@@ -15,6 +15,7 @@ import torch
 
 from macro_splat.errors import MacroSplatError
 from macro_splat.export.deblur import SIGMA_STEP_PX, DeblurConfig, deblur, full_size_cameras, picture_names
+from macro_splat.export.views import short_names
 from macro_splat.runs import Run, load_run
 from tests.conftest import POD
 from tests.end_to_end.outputs import psnr, read_picture
@@ -127,6 +128,13 @@ def test_names() -> None:
     assert picture_names(["images/a.jpg", "images/a.tif"]) == ["a.jpg.png", "a.tif.png"]
     assert picture_names(["../else/a.jpg", "../else/b.jpg"]) == ["a.png", "b.png"]
     assert picture_names(["a.jpg"]) == ["a.png"]
+
+
+def test_short_names() -> None:
+    assert short_names(["images/1/a.jpg", "images/2/a.jpg"]) == ["1/a.jpg", "2/a.jpg"]
+    assert short_names(["images/IMG_9600.jpg"]) == ["IMG_9600.jpg"]
+    assert short_names(["a.jpg", "b/c.jpg"]) == ["a.jpg", "b/c.jpg"]
+    assert short_names([]) == []
 
 
 def test_a_mode_without_a_lens(run: Run, tmp_path: Path) -> None:

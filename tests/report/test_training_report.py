@@ -98,6 +98,18 @@ def test_it_shows_every_part(page: str) -> None:
     assert {"focus-chart", "loss-chart", "psnr-chart", "gaussians-chart"} <= figures
 
 
+def test_it_speaks_of_photographs_by_their_own_names(page: str) -> None:
+    """Not by the folder that all share; and says that a long table goes on."""
+    spans = re.findall(r"<button [^>]*><img [^>]*><span>([^<]*)</span>", page)
+    rows = re.findall(r'<th scope="row">([^<]*)</th>', page)
+    assert len(spans) == 8
+    assert {"002.jpg", "023.jpg"} <= set(rows)
+    assert not any("/" in name for name in spans)
+    assert not re.search(r"images/\d", page)
+    assert page.count("24 views; scroll for the rest.") == 1
+    assert "6 views; scroll" not in page
+
+
 # --- figures ------------------------------------------------------------------------------------------------------
 
 
@@ -115,7 +127,8 @@ def test_figures_are_those_of_the_pictures_and_the_lens_explains_the_blur(run: R
     )
     assert shown.figures["sharp_psnr"] == pytest.approx(psnr(sharp, photograph), abs=0.1)
     assert shown.figures["blurred_psnr"] == pytest.approx(psnr(blurred, photograph), abs=0.1)
-    with Image.open(run.data / shown.name) as image:
+    assert shown.index is not None
+    with Image.open(run.data / run.names[shown.index]) as image:
         assert np.abs(np.asarray(image.convert("RGB")).astype(int) - shown.pictures["photograph"]).max() <= 1
     held_out = [view for view in views if view.index is None]
     assert len(held_out) == len(run.datamanager.eval_dataset)
@@ -192,7 +205,9 @@ def test_the_size_of_the_capture_s_object(run: Run) -> None:
             surface.append(z[rows, columns, None] * ray @ pose[:3, :3].T + pose[:3, 3])
     axes = np.linalg.eigh(np.cov(geometry.object_points.T))[1]
     true = np.sort(np.ptp(np.concatenate(surface) @ axes, axis=0))[::-1]
-    np.testing.assert_allclose(geometry.size(), true, rtol=0.08)  # thin ends are the last that a training finds
+    size = geometry.size()
+    assert size is not None
+    np.testing.assert_allclose(size, true, rtol=0.08)  # thin ends are the last that a training finds
 
 
 def test_cameras_and_focus_are_those_of_the_capture(run: Run) -> None:
