@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from nerfstudio.cameras.cameras import Cameras
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
+from macro_splat.video.camera_path import CameraPath
+from macro_splat.video.framing import all_in_frame, object_extent
 from macro_splat.video.free_sight import FreeSight
+from macro_splat.video.lens_options import LensOptions
 from macro_splat.video.path import orbit
 from macro_splat.video.views import (
     View,
@@ -35,32 +38,60 @@ Frame = NDArray[np.uint8]
 """[H, W, 3] sRGB."""
 Size = tuple[int, int]
 """Width and height in pixels."""
+SHARP = LensOptions()
+"""No lens was asked for."""
 VISIBLE_BLUR = 0.03
 """Diameter of the widest blur, as a share of the picture's width, that shows where the focus is."""
 
 
-def orbit_film(run: Run, size: Size, count: int) -> Iterator[Frame]:
-    """Sharp, around the object as the training cameras went; what floats between camera and object is left out."""
+def orbit_film(run: Run, size: Size, count: int, options: LensOptions = SHARP) -> Iterator[Frame]:
+    """Around the object as the training cameras went, but from so far that all of it is in the picture.
+
+    What floats between camera and object is left out.
+    """
     straighten(run)
-    poses = training_poses(run)
+    training = training_poses(run)
     camera = fit_camera(run.camera(0), *size)
-    middle = object_middle(run.model, poses)
-    for pose in orbit(poses, middle, count):
+    middle = object_middle(run.model, training)
+    circle = orbit(training, middle, count)
+    usual = float(np.linalg.norm(circle[0, :, 3] - middle))
+    for pose in all_in_frame(circle, middle, camera, *object_extent(run)):
         camera.camera_to_worlds = torch.from_numpy(pose[None]).float()
-        sight: Any = FreeSight(run.model, camera, middle)  # like a box, it says what is within
-        with torch.no_grad():
-            yield to_frame(run.model.get_outputs_for_camera(camera, obb_box=sight)["rgb"])
+        yield seen_by(run, camera, options, FreeSight(run.model, camera, middle, usual))
 
 
-def focus_pull(run: Run, view: int, size: Size, count: int, blur: float) -> Iterator[Frame]:
+def path_film(run: Run, path: CameraPath, size: Size, options: LensOptions = SHARP) -> Iterator[Frame]:
+    """Along a camera path of nerfstudio's viewer."""
+    for i in range(len(path.cameras)):
+        camera = fit_camera(path.cameras[i : i + 1].to(run.model.device), *size)
+        yield seen_by(run, camera, options, path.box)
+
+
+@torch.no_grad()
+def seen_by(run: Run, camera: Cameras, options: LensOptions, box: Any = None) -> Frame:
+    """What a camera sees through the lens that was asked for, sharp if none was.
+
+    Args:
+        box: of nerfstudio's, or like one says what is within; the rest is left out.
+    """
+    model, before = run.model, run.model.virtual_lens
+    model.virtual_lens = lens = options.lens_for(run, camera)
+    try:
+        outputs = model.get_outputs_for_camera(camera, obb_box=box)
+        return to_frame(outputs["rgb" if lens is None else "rgb_blurred"])
+    finally:
+        model.virtual_lens = before
+
+
+def focus_pull(run: Run, view: int, size: Size, count: int, options: LensOptions = SHARP) -> Iterator[Frame]:
     """The plane of focus goes through the object from front to back and back again, as seen from a training view.
 
     Args:
-        blur: see `lenses_through`.
+        options: see `lenses_through`.
     """
     scene = render_view(run, view, size)
     sweep = 0.5 * (1 - np.cos(2 * np.pi * np.arange(count) / count))
-    for lens in lenses_through(run, scene, sweep.tolist(), blur):
+    for lens in lenses_through(run, scene, sweep.tolist(), options):
         yield photograph_by(lens, scene)
 
 
@@ -77,10 +108,10 @@ def before_after(run: Run, views: Sequence[int], size: Size, count: int, labels:
             yield wipe(photograph, sharp, float(share))
 
 
-def focus_stack(run: Run, view: int, size: Size, slices: int, blur: float) -> Stack:
+def focus_stack(run: Run, view: int, size: Size, slices: int, options: LensOptions = SHARP) -> Stack:
     """Photographs with the plane of focus moved from the front of the object to its back in even steps."""
     scene = render_view(run, view, size)
-    lenses = lenses_through(run, scene, np.linspace(0, 1, slices).tolist(), blur)
+    lenses = lenses_through(run, scene, np.linspace(0, 1, slices).tolist(), options)
     return Stack(scene, lenses)
 
 
@@ -99,19 +130,17 @@ class Stack:
         yield to_frame(self.scene.rgb)
 
 
-def lenses_through(run: Run, scene: View, shares: Sequence[float], blur: float) -> list[VirtualLens]:
+def lenses_through(run: Run, scene: View, shares: Sequence[float], options: LensOptions) -> list[VirtualLens]:
     """Lenses like that of the view, focused from the nearest (0) to the farthest (1) depth that it shows.
 
     Steps are even in 1/distance, so that each changes the blur by as much.
 
     Args:
-        blur: the lens's pupil, relative to that of the photograph; 0: 1, or as much more as it takes to see it.
+        options: of the pupil; where they say nothing it is the photograph's, or as much wider as it takes to see it.
 
     Raises:
-        MacroSplatError: the model has no lens, nothing is to be seen, or ``blur`` is no factor.
+        MacroSplatError: the model has no lens, nothing is to be seen, or the capture knows no f-numbers.
     """
-    if not (math.isfinite(blur) and blur >= 0):
-        raise MacroSplatError(f"--blur {blur:g}: give a factor (1: the photograph's own lens) or 0")
     if run.model.lens is None:
         raise MacroSplatError(
             f"{run.folder}: was trained without a lens (--pipeline.model.defocus.mode); only orbit shows it"
@@ -121,9 +150,11 @@ def lenses_through(run: Run, scene: View, shares: Sequence[float], blur: float) 
         raise MacroSplatError(f"{scene.name}: the model shows nothing there to focus on; choose another --view")
     near, far = (1 / depth for depth in near_far)
     own = run.model.lens_of_view(scene.index).aperture_radius
-    # What is nearest is blurred by this diameter when what is farthest is in focus.
-    diameter = 2 * float(scene.focal_px) * own * (near - far)
-    radius = own * (blur or max(1.0, VISIBLE_BLUR * scene.rgb.shape[1] / max(diameter, 1e-9)))
+    radius = options.aperture_radius(run, own)
+    if not options.given:
+        # What is nearest is blurred by this diameter when what is farthest is in focus.
+        diameter = 2 * float(scene.focal_px) * own * (near - far)
+        radius *= max(1.0, VISIBLE_BLUR * scene.rgb.shape[1] / max(diameter, 1e-9))
     if radius == 0:
         raise MacroSplatError(f"{scene.name}: was taken all in focus (a pinhole); choose another --view")
     return [VirtualLens(1 / (near + share * (far - near)), radius) for share in shares]

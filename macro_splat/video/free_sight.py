@@ -23,12 +23,14 @@ class FreeSight:
 
     Args:
         model: of the run. camera: one, axes as OpenGL's. middle: [3] of the object, model units.
+        usual: distance of the training cameras from it; None: this camera's.
     """
 
-    def __init__(self, model: Any, camera: Cameras, middle: NDArray[np.float64]) -> None:
+    def __init__(self, model: Any, camera: Cameras, middle: NDArray[np.float64], usual: float | None = None) -> None:
         self._model = model
         self._pose = camera.camera_to_worlds[0]
         self._distance = float(np.linalg.norm(self._pose[:, 3].cpu().numpy() - middle))
+        self._free = self._distance - (1 - NEAREST) * (self._distance if usual is None else usual)
         self._tangent = float(camera.width / camera.fx)
 
     def within(self, means: Tensor) -> Tensor:
@@ -37,7 +39,7 @@ class FreeSight:
         depth = (pose[:, 3] - means) @ pose[:, 2]
         size = torch.exp(self._model.scales).amax(dim=1)
         wide = size > WIDEST * self._tangent * depth
-        return ~((depth < NEAREST * self._distance) | (wide & (depth < self._distance)))[:, None]
+        return ~((depth < self._free) | (wide & (depth < self._distance)))[:, None]
 
 
 __all__ = ["FreeSight"]

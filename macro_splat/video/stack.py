@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from macro_splat.video.films import Size, focus_stack
+from macro_splat.video.lens_options import LensOptions
 from macro_splat.video.writers import whole_folder
 
 if TYPE_CHECKING:
@@ -17,18 +18,24 @@ if TYPE_CHECKING:
 
 
 def write_stack(
-    output: Path, run: Run, view: int, size: Size, slices: int, blur: float, progress: Callable[[str, int, int], None]
+    output: Path,
+    run: Run,
+    view: int,
+    size: Size,
+    slices: int,
+    options: LensOptions,
+    progress: Callable[[str, int, int], None],
 ) -> None:
     """Write `slice_00.png` (the nearest focus), ..., `all_in_focus.png`, and `stack.json` with the lens of each slice.
 
     Args:
-        view: training view whose pose is taken. blur: see `lenses_through`.
+        view: training view whose pose is taken. options: see `lenses_through`.
         progress: told what is done, and how much of how much.
 
     Raises:
         MacroSplatError: as `lenses_through`.
     """
-    stack = focus_stack(run, view, size, slices, blur)
+    stack = focus_stack(run, view, size, slices, options)
     names = [f"slice_{i:02d}.png" for i in range(slices)] + ["all_in_focus.png"]
     with whole_folder(output) as folder:
         for done, (name, frame) in enumerate(zip(names, stack.frames(), strict=True)):

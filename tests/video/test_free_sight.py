@@ -32,3 +32,14 @@ def test_what_floats_before_the_object_is_left_out() -> None:
     scales[:, 1] = torch.from_numpy(size)
     sight = FreeSight(SimpleNamespace(scales=scales.log()), camera, np.zeros(3))
     np.testing.assert_array_equal(sight.within(means)[:, 0].numpy(), shown)
+
+
+def test_a_camera_farther_away_sees_no_more() -> None:
+    """What the training cameras had before them at 10 is hidden from 15 too."""
+    pose = torch.eye(4)[None, :3].clone()
+    pose[0, 2, 3] = 15.0
+    camera = Cameras(pose, fx=100.0, fy=100.0, cx=50.0, cy=40.0, width=100, height=80)
+    means = torch.tensor([[0.0, 0.0, 5.9], [0.0, 0.0, 6.1], [0.0, 0.0, 9.5]])  # they stood free from 6 on
+    model = SimpleNamespace(scales=torch.full((3, 3), 0.01).log())
+    within = FreeSight(model, camera, np.zeros(3), usual=10.0).within(means)[:, 0]
+    assert within.tolist() == [True, False, False]
