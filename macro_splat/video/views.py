@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from macro_splat.capture.coverage import object_centre
+from macro_splat.data.datamanager import undistorted
 from macro_splat.errors import MacroSplatError
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ def render_view(run: Run, view: int, size: tuple[int, int] | None = None) -> Vie
     """The sharp picture of a training view from its refined pose; ``size``: width and height, else the photograph's."""
     straighten(run)
     camera = run.camera(view)
-    if size is not None:
-        camera = fit_camera(camera, *size)
+    if size is not None and size != (int(camera.width), int(camera.height)):
+        # Not from the reduced camera, whose size was rounded.
+        camera = fit_camera(full_size(run, view)[0].to(run.model.device), *size)
         camera.metadata = {"cam_idx": view}
     outputs = run.model.render_training_view(camera, view)
     alpha = outputs["accumulation"].cpu()
@@ -73,18 +75,28 @@ def straighten(run: Run) -> None:
 def photograph_of(run: Run, view: View) -> tuple[Tensor, Tensor | None]:
     """The photograph of a view, [H, W, 3] in 0..1 as it is compared with renders, and its mask [H, W, 1] bool.
 
-    Where the view was rendered at another size the photograph is scaled alike; what is beside it is background.
+    Where the view was rendered at another size than was trained on, the photograph as it was taken is scaled to that;
+    what is beside it is background.
     """
     batch = run.datamanager.cached_train[view.index]
     photograph, mask = batch["image"].cpu(), batch["mask"].cpu().bool() if "mask" in batch else None
-    photograph = photograph.float() / 255 if photograph.dtype == torch.uint8 else photograph
     height, width = view.rgb.shape[:2]
     if photograph.shape[:2] != (height, width):
+        photograph, mask = full_size(run, view.index)[1], None
+    photograph = photograph.float() / 255 if photograph.dtype == torch.uint8 else photograph
+    if photograph.shape[:2] != (height, width):
         photograph = _placed(photograph, (width, height))
-        mask = None
     if photograph.shape[-1] == 4:
         photograph = photograph[..., 3:] * photograph[..., :3] + (1 - photograph[..., 3:]) * view.background
     return photograph, mask
+
+
+def full_size(run: Run, view: int) -> tuple[Cameras, Tensor]:
+    """A training photograph [H, W, 3 or 4] uint8 as large as it was taken, without distortion, and its camera [1]."""
+    datamanager = run.datamanager
+    dataset = datamanager.dataset_type(datamanager.train_dataparser_outputs, scale_factor=1.0)
+    photograph = undistorted(dataset.get_data(view, image_type="uint8"), dataset.cameras, view)["image"]
+    return dataset.cameras[view : view + 1], photograph.cpu()
 
 
 def _placed(photograph: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
 import numpy as np
 import pytest
 import torch
 from nerfstudio.cameras.cameras import Cameras
+from PIL import Image
 
+from macro_splat.data.datamanager import MacroRigDataManagerConfig
 from macro_splat.errors import MacroSplatError
 from macro_splat.video.films import wipe
-from macro_splat.video.views import _placed, find_view, fit_camera, spread_views
+from macro_splat.video.views import _placed, find_view, fit_camera, full_size, photograph_of, spread_views
+from tests.captures import edit_transforms, write_capture
 
 NAMES = ["images/000.jpg", "images/001.jpg", "images/010.jpg"]
 
@@ -41,6 +50,48 @@ def test_a_photograph_is_placed_where_its_camera_sees_it() -> None:
     assert (alpha[:19] == 0).all()
     assert (alpha[81:] == 0).all()
     assert (placed[30:70, :, :3] - 0.5).abs().max() < 0.01
+
+
+def reduced_run(folder: Path) -> Any:
+    """What `photograph_of` asks of a run, trained on photographs of 24 pixels."""
+    return SimpleNamespace(
+        datamanager=MacroRigDataManagerConfig(data=folder, max_image_edge=24).setup(device="cpu", test_mode="val")
+    )
+
+
+def seen(run: Any, width: int, height: int) -> np.ndarray:
+    """The first view's photograph at a size, in 0..255."""
+    view: Any = SimpleNamespace(index=0, rgb=torch.zeros(height, width, 3), background=torch.zeros(3))
+    return 255 * photograph_of(run, view)[0].numpy()
+
+
+def test_a_photograph_larger_than_was_trained_on_keeps_its_detail(tmp_path: Path) -> None:
+    run = reduced_run(write_capture(tmp_path / "capture", width=96, height=72, views=3, test_views=1))
+    taken = Image.open(tmp_path / "capture" / "images" / "000.png").convert("RGB")
+    np.testing.assert_allclose(seen(run, 96, 72), np.asarray(taken), atol=1e-3)
+    np.testing.assert_allclose(seen(run, 48, 36), np.asarray(taken.resize((48, 36), Image.Resampling.LANCZOS)), atol=1)
+    np.testing.assert_array_equal(seen(run, 24, 18), run.datamanager.cached_train[0]["image"].numpy())
+
+
+def test_a_distorted_photograph_and_its_camera_are_straight_at_their_own_size(tmp_path: Path) -> None:
+    folder = write_capture(tmp_path / "capture", width=96, height=72, views=3, test_views=1)
+    edit_transforms(folder, lambda transforms: transforms.update(k1=4.0))
+    camera, photograph = full_size(reduced_run(folder), 0)
+    height, width = photograph.shape[:2]
+    assert (int(camera.width), int(camera.height)) == (width, height)
+    transforms = json.loads((folder / "transforms.json").read_text())
+    taken = np.asarray(Image.open(folder / "images" / "000.png").convert("RGB"))
+    # OpenCV counts from the first pixel's middle.
+    bent, straight = (
+        np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1.0]])
+        for fx, fy, cx, cy in (
+            [transforms[key] for key in ("fl_x", "fl_y", "cx", "cy")],
+            [float(getattr(camera, key)) for key in ("fx", "fy", "cx", "cy")],
+        )
+    )
+    expected = cv2.undistort(taken, bent, np.array([4.0, 0, 0, 0]), None, straight)[:height, :width].astype(float)
+    assert np.abs(expected - photograph.numpy()).mean() < 1.5
+    assert np.abs(expected - taken[:height, :width]).mean() > 5
 
 
 def test_views_are_spread_over_the_poses_and_stacks_show_their_middle() -> None:
