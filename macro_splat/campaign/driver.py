@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -106,12 +107,15 @@ class Campaign:
     def _missing(self) -> list[tuple[State, Stage]]:
         missing = []
         for state in self.states:
-            stage = next_stage(state.specimen, self._stages)
-            if stage is not None:
-                state.status, state.reason = "waiting", ""
-                missing.append((state, stage))
-            elif state.status != "done":  # a driver died before it wrote so
-                self._close(state, "done")
+            before, state.status, state.reason = state.status, "waiting", ""
+            with _failing_alone(state):
+                stage = next_stage(state.specimen, self._stages)
+                if stage is not None:
+                    missing.append((state, stage))
+                else:
+                    state.status = "done"
+                    if before != "done":  # a driver died before it wrote so
+                        state.write()
         return missing
 
     def _allowed(self) -> int:
@@ -121,7 +125,10 @@ class Campaign:
         return self._width
 
     def _submit(self, state: State, stage: Stage, tries: int) -> None:
-        number = state.specimen.attempts(stage.name) + 1
+        with _failing_alone(state):
+            number = state.specimen.attempts(stage.name) + 1
+        if state.status == "failed":
+            return
         name = f"{stage.name} {state.specimen.name}"
         # Ray itself retries nothing: every attempt is counted here.
         task = self._attempt.options(num_cpus=stage.cpus, num_gpus=stage.gpus, max_retries=0, name=name)
@@ -137,7 +144,7 @@ class Campaign:
 
     def _notice_begun(self) -> None:
         for flight in self._flights.values():
-            if flight.begun is None and flight.state.specimen.log(flight.stage.name, flight.number).exists():
+            if flight.begun is None and os.path.exists(flight.state.specimen.log(flight.stage.name, flight.number)):
                 flight.begun = time.monotonic()
 
     def _land(self, ref: Any) -> None:
@@ -148,33 +155,18 @@ class Campaign:
         if outcome.ran:
             state.attempts.append(_recorded(flight, outcome, kind))
         self._view.event(flight, outcome, again)
-        if again:
-            if self._keep(state):
-                self._submit(state, stage, flight.tries + 1)
-        elif not outcome.done:
-            self._close(state, "failed", f"{stage.name}: {outcome.reason}")
-        else:
-            following = next_stage(state.specimen, self._stages)
-            if following is None:
-                self._close(state, "done")
-            elif self._keep(state):
-                self._submit(state, following, tries=1)
-
-    def _close(self, state: State, status: Any, why: str = "") -> None:
-        state.status, state.reason = status, why
-        self._keep(state)
-
-    @staticmethod
-    def _keep(state: State) -> bool:
-        """Write it. A specimen whose folder takes nothing has failed; the others go on."""
-        try:
+        following = None
+        if not again and not outcome.done:
+            state.status, state.reason = "failed", f"{stage.name}: {outcome.reason}"
+        with _failing_alone(state):
+            if again:
+                following = stage
+            elif outcome.done:
+                following = next_stage(state.specimen, self._stages)
+                state.status = "done" if following is None else "waiting"
             state.write()
-        except OSError as error:
-            why = f"{state.specimen.folder}: {error.strerror or error}"
-            state.reason = f"{state.reason}; {why}" if state.status == "failed" else why
-            state.status = "failed"
-            return False
-        return True
+        if following is not None and state.status == "waiting":
+            self._submit(state, following, flight.tries + 1 if again else 1)
 
     def _outcome(self, ref: Any, flight: Flight) -> tuple[Outcome, Any]:
         errors = self._ray.exceptions
@@ -205,18 +197,30 @@ class Campaign:
         end = time.monotonic() + self._grace_s + 10
         for flight in self._flights.values():
             lock = flight.state.specimen.lock  # which a command holds
-            if lock.exists():
-                with suppress(Held), hold(lock, wait_s=max(end - time.monotonic(), 0.0)):
+            if os.path.exists(lock):
+                with suppress(Held, OSError), hold(lock, wait_s=max(end - time.monotonic(), 0.0)):
                     pass
         self._notice_begun()
         for flight in self._flights.values():
             if flight.begun is not None:
                 outcome, kind = self._lost(flight, "interrupted"), "stopped"
-                if flight.stage.finished(flight.state.specimen):
-                    outcome, kind = replace(outcome, done=True, reason=""), "done"
-                flight.state.attempts.append(_recorded(flight, outcome, kind))
-                self._keep(flight.state)
+                with _failing_alone(flight.state):
+                    if flight.stage.finished(flight.state.specimen):
+                        outcome, kind = replace(outcome, done=True, reason=""), "done"
+                    flight.state.attempts.append(_recorded(flight, outcome, kind))
+                    flight.state.write()
         self._flights.clear()
+
+
+@contextmanager
+def _failing_alone(state: State) -> Iterator[None]:
+    """A specimen whose places cannot be read or written has failed; the others go on."""
+    try:
+        yield
+    except OSError as error:
+        if state.status != "failed":  # else the first reason is the better one
+            where = error.filename or state.specimen.folder
+            state.status, state.reason = "failed", f"{where}: {error.strerror or error}"
 
 
 def _recorded(flight: Flight, outcome: Outcome, kind: Any) -> Attempt:

@@ -73,7 +73,7 @@ def write_overview(out: Path, states: Sequence[State], stages: Sequence[Stage]) 
         file.write(_page(out, states, stages, figures).encode("utf-8", "backslashreplace"))
 
 
-def _csv(states: Sequence[State], stages: Sequence[Stage], figures: Sequence[dict[str, object]]) -> str:
+def _csv(states: Sequence[State], stages: Sequence[Stage], figures: Sequence[dict[str, float]]) -> str:
     text = io.StringIO()
     names = [stage.name for stage in stages]
     writer = csv.writer(text, lineterminator="\n")
@@ -87,7 +87,7 @@ def _csv(states: Sequence[State], stages: Sequence[Stage], figures: Sequence[dic
     return text.getvalue()
 
 
-def _page(out: Path, states: Sequence[State], stages: Sequence[Stage], figures: Sequence[dict[str, object]]) -> str:
+def _page(out: Path, states: Sequence[State], stages: Sequence[Stage], figures: Sequence[dict[str, float]]) -> str:
     title = f"Campaign {out.resolve().name}"
     count = {status: sum(state.status == status for state in states) for status in ("done", "failed", "waiting")}
     spent = sum(attempt.seconds for state in states for attempt in state.attempts)
@@ -112,7 +112,7 @@ def _page(out: Path, states: Sequence[State], stages: Sequence[Stage], figures: 
     return make_page(title, body, STYLE + CAMPAIGN_STYLE)
 
 
-def _table(out: Path, states: Sequence[State], stages: Sequence[Stage], figures: Sequence[dict[str, object]]) -> str:
+def _table(out: Path, states: Sequence[State], stages: Sequence[Stage], figures: Sequence[dict[str, float]]) -> str:
     columns = [column for column in COLUMNS if any(column.figure in values for values in figures)]
     edge = _edge(sum(state.status == "done" for state in states))
     headings = ["", "specimen", "status", *(column.heading for column in columns), "time", "attempts"]
@@ -128,9 +128,8 @@ def _table(out: Path, states: Sequence[State], stages: Sequence[Stage], figures:
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
 
 
-def _cell(column: Column, values: dict[str, object]) -> str:
-    value = values.get(column.figure)
-    return column.show(value) if isinstance(value, int | float) else ""
+def _cell(column: Column, values: dict[str, float]) -> str:
+    return column.show(values[column.figure]) if column.figure in values else ""
 
 
 def _edge(count: int) -> int:
@@ -158,7 +157,7 @@ def _thumbnail(specimen: Specimen, edge: int) -> str:
 
 def _report_link(out: Path, state: State) -> str:
     name, page = escape(state.specimen.name), state.specimen.folder / PAGE
-    return f'<a href="{_address(out, page)}">{name}</a>' if page.is_file() else name
+    return f'<a href="{_address(out, page)}">{name}</a>' if os.path.isfile(page) else name
 
 
 def _log_link(out: Path, state: State) -> str:
@@ -166,7 +165,7 @@ def _log_link(out: Path, state: State) -> str:
         return ""
     last = state.attempts[-1]
     log = state.specimen.log(last.stage, last.number)
-    return f'<a href="{_address(out, log)}">{escape(log.name)}</a>' if log.is_file() else ""
+    return f'<a href="{_address(out, log)}">{escape(log.name)}</a>' if os.path.isfile(log) else ""
 
 
 def _address(out: Path, file: Path) -> str:

@@ -14,6 +14,8 @@ from macro_splat.campaign.specimen import TRANSFORMS, Specimen
 
 FIGURES, PAGE, THUMBNAIL = "figures.json", "report.html", "thumbnail.jpg"
 """What the last stage leaves in a specimen's folder; the figures come last."""
+MAX_NUMBER = 1e15
+"""In the files of a campaign; what is not less, or no number at all, would break sums and tables."""
 
 
 class Stage(Protocol):
@@ -149,13 +151,15 @@ def stages_of(
     ]
 
 
-def read_figures(specimen: Specimen) -> dict[str, object]:
-    """What the last stage measured; nothing where it has not."""
+def read_figures(specimen: Specimen) -> dict[str, float]:
+    """What the last stage measured; nothing where it has not, and no figure that is no finite number."""
     try:
         figures = json.loads((specimen.folder / FIGURES).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return figures if isinstance(figures, dict) else {}
+    if not isinstance(figures, dict):
+        return {}
+    return {name: n for name, n in figures.items() if isinstance(n, int | float) and abs(n) < MAX_NUMBER}
 
 
 def _program(name: str) -> str:

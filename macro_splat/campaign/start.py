@@ -149,7 +149,7 @@ def _keep_options(path: Path, config: CampaignConfig) -> None:
         with atomic_write(path, "w") as file:
             json.dump(given, file, indent=1)
         return
-    except ValueError:
+    except (ValueError, RecursionError):
         begun = None
     if begun != given:
         known = begun if isinstance(begun, dict) else {}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from macro_splat.atomic import atomic_write
 from macro_splat.campaign.specimen import Specimen
-from macro_splat.campaign.stages import Stage
+from macro_splat.campaign.stages import MAX_NUMBER, Stage
 
 FILE_NAME = "state.json"
 Status = Literal["waiting", "done", "failed"]
@@ -86,7 +85,7 @@ def _attempt(entry: Any) -> Attempt:
     values = {item.name: entry[item.name] for item in fields(Attempt)}
     for name, value in values.items():
         kinds: Any = {"number": int, "begun": (int, float), "seconds": (int, float)}.get(name, str)
-        if not isinstance(value, kinds) or (isinstance(value, float) and not math.isfinite(value)):
+        if not isinstance(value, kinds) or not (isinstance(value, str) or abs(value) < MAX_NUMBER):
             raise TypeError(name)
     return Attempt(**values)
 

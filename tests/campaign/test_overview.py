@@ -19,7 +19,7 @@ from macro_splat.campaign.page import write_overview
 from macro_splat.campaign.ray_cluster import Node, width
 from macro_splat.campaign.specimen import Specimen, find_specimens
 from macro_splat.campaign.stages import FIGURES, PAGE, THUMBNAIL, Stage, Train, stages_of
-from macro_splat.campaign.start import CampaignConfig, start
+from macro_splat.campaign.start import CampaignConfig, _keep_options, start
 from macro_splat.campaign.state import Attempt, State, next_stage
 from macro_splat.campaign.table import LiveTable, PlainLines
 from macro_splat.errors import MacroSplatError
@@ -172,6 +172,8 @@ def test_next_stage_is_the_first_without_result(tmp_path: Path) -> None:
         '"seconds": "a", "node": "", "reason": ""}]}',
         '{"status": "done", "reason": "", "attempts": [{"stage": "train", "number": 1, "outcome": "done", "begun": 0, '
         '"seconds": NaN, "node": "", "reason": ""}]}',
+        '{"status": "done", "reason": "", "attempts": [{"stage": "train", "number": 1, "outcome": "done", "begun": 0, '
+        f'"seconds": {10**400}, "node": "", "reason": ""}}]}}',
         "[" * 100_000,
     ],
 )
@@ -179,10 +181,41 @@ def test_broken_files_of_a_specimen_cost_its_history_only(tmp_path: Path, conten
     one = specimen(tmp_path)
     one.folder.mkdir(parents=True)
     (one.folder / "state.json").write_text(content)
-    (one.folder / FIGURES).write_text(content)
-    state = State.read(one)
-    assert (state.status, state.attempts) == ("waiting", [])
+    assert State.read(one) == State(one)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 100_000,
+        "[7]",
+        f'{{"gaussians": {10**400}}}',
+        '{"gaussians": NaN}',
+        '{"gaussians": "7"}',
+        '{"gaussians": [7]}',
+    ],
+)
+def test_figures_that_are_no_numbers_are_left_out(tmp_path: Path, content: str) -> None:
+    state = State(specimen(tmp_path), "done")
+    state.specimen.folder.mkdir(parents=True)
+    (state.specimen.folder / FIGURES).write_text(content)
     write_overview(tmp_path / "out", [state], STAGES)
+    (row,) = csv.DictReader((tmp_path / "out" / "campaign.csv").read_text(encoding="utf-8").splitlines())
+    assert (row["status"], row["gaussians"]) == ("done", "")
+
+
+def test_a_log_that_no_disk_can_hold_is_not_linked(tmp_path: Path) -> None:
+    state = State(specimen(tmp_path), "failed", attempts=[Attempt(300 * "x", 1, "failed", 0.0, 1.0)])
+    state.specimen.folder.mkdir(parents=True)
+    write_overview(tmp_path / "out", [state], STAGES)
+    assert Links((tmp_path / "out" / "index.html").read_text(encoding="utf-8")).links == ["campaign.csv"]
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", "{"])
+def test_broken_options_are_others(tmp_path: Path, content: str) -> None:
+    (tmp_path / "campaign.json").write_text(content)
+    with pytest.raises(MacroSplatError, match="was begun with other options"):
+        _keep_options(tmp_path / "campaign.json", CampaignConfig())
 
 
 # -- overview ------------------------------------------------------------------------------------------------------

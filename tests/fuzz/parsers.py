@@ -16,6 +16,10 @@ import yaml
 from PIL import Image
 from plyfile import PlyData
 
+from macro_splat.campaign import page
+from macro_splat.campaign.specimen import Specimen
+from macro_splat.campaign.stages import read_figures, stages_of
+from macro_splat.campaign.state import State
 from macro_splat.capture import read_capture
 from macro_splat.capture.files import check_depth, check_photographs, load_depth, read_points
 from macro_splat.capture.format import Frame, Intrinsics
@@ -76,6 +80,11 @@ optimizers:
 """
 RECORD = b"""{"command": ["ns-train", "macro-splat"], "versions": {"torch": "2"}, "machine": "Linux, cpu",
 "seconds": 1.5, "steps": 3, "gaussians": 20}"""
+STATE = b"""{"specimen": "beetle", "source": "/in/beetle", "status": "failed", "reason": "train: no luck", "attempts": [
+{"stage": "process", "number": 1, "outcome": "done", "begun": 1.7e9, "seconds": 61.5, "node": "a", "reason": ""},
+{"stage": "train", "number": 1, "outcome": "failed", "begun": 1.8e9, "seconds": 3, "node": "b", "reason": "luck"}]}"""
+FIGURES = b"""{"photographs": 3, "gaussians": 20, "steps": 100, "held_out_truth_psnr": 31.25,
+"held_out_sharp_psnr": 30.5, "held_out_sharp_ssim": 0.9, "training_blurred_psnr": 33.125}"""
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,15 @@ def make_parsers(folder: Path) -> dict[str, Parser]:
             (RECORD,),
             partial(mutate_json, keys=["command", "versions", "seconds"]),
         ),
+        "state": Parser(
+            _read_state,
+            folder / "state.json",
+            (STATE,),
+            partial(mutate_json, keys=["status", "reason", "attempts", "stage", "number", "seconds"]),
+        ),
+        "figures": Parser(
+            _read_figures, folder / "figures.json", (FIGURES,), partial(mutate_json, keys=[*page.FIGURES])
+        ),
     }
 
 
@@ -163,6 +181,29 @@ def _read_record(path: Path) -> None:
     shlex.join(record["command"])
     " ".join([*record["versions"].values(), record["machine"]])
     float(record["seconds"]) + record["steps"] + record["gaussians"]
+
+
+def _read_state(path: Path) -> None:
+    """The state, and all that page and table take from it."""
+    state = State.read(Specimen("beetle", path.parent, path.parent))
+    if not state.attempts:
+        raise MacroSplatError("there is no history")
+    _overview(state, {})
+
+
+def _read_figures(path: Path) -> None:
+    """The figures, as page and table show them."""
+    specimen = Specimen("beetle", path.parent, path.parent)
+    figures = read_figures(specimen)
+    if not figures:
+        raise MacroSplatError("there are no figures")
+    _overview(State(specimen, "done"), figures)
+
+
+def _overview(state: State, figures: dict[str, float]) -> None:
+    stages = stages_of(1, 0)
+    page._csv([state], stages, [figures]).encode("utf-8", "backslashreplace")
+    page._page(state.specimen.folder, [state], stages, [figures]).encode("utf-8", "backslashreplace")
 
 
 def _clouds(capture: Path) -> tuple[bytes, ...]:

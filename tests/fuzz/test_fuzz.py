@@ -16,7 +16,7 @@ from tests.fuzz.parsers import Parser, make_parsers
 from tests.fuzz.run import fuzz
 
 # fmt: off
-NAMES = ["capture", "points", "rig", "rig-text", "exif", "photograph", "depth", "config", "record"]
+NAMES = ["capture", "points", "rig", "rig-text", "exif", "photograph", "depth", "config", "record", "state", "figures"]
 # fmt: on
 INPUTS = 1500
 SETTINGS = settings(
