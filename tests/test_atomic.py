@@ -112,6 +112,33 @@ def test_a_relative_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a folder cannot be opened")
+def test_a_name_is_safe_on_the_disk_as_well_as_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a failure of the power undoes the rename."""
+    done: list[str | int] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        done.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def noted_replace(*paths: Path) -> None:
+        done.append("renamed")
+        replace(*paths)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    with atomic_write(tmp_path / "a.bin") as file:
+        file.write(b"a")
+    assert done == [(tmp_path / "a.bin").stat().st_ino, "renamed", tmp_path.stat().st_ino]
+    for place in ("new", "there already"):
+        done.clear()
+        with atomic_folder(tmp_path / "out") as folder:
+            (folder / "b").write_text(place)
+        beside = tmp_path if place == "new" else tmp_path / "out"
+        assert done == [(tmp_path / "out/b").stat().st_ino, "renamed", beside.stat().st_ino]
+
+
 WRITE_FOR_EVER = """
 import sys, time
 from pathlib import Path
