@@ -4,7 +4,8 @@
 
 Trains on the other slices, renders every stack's pose with the virtual lens focused where the held-out slice was and
 with the pupil that the training learnt, and compares with that slice's photograph: PSNR, beside that of the training
-slices as re-blurred by their own lenses and of the sharp render against both. With a RUN that was trained on all slices
+slices as re-blurred by their own lenses and of the sharp render against both. Exits with 1 where the slices that the
+virtual lens takes are worse than the training slices by more than 1.5 dB. With a RUN that was trained on all slices
 nothing is trained: each slice's view is rendered at the focus distance of the slice after the next of its stack.
 """
 
@@ -28,8 +29,12 @@ from torch import Tensor
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.runs.load import find_run, load_run
 
+ALLOWED_DB = 1.5
+"""How much worse a slice that was never trained on may be than those that were."""
+TRAINED, HELD_OUT = "training slices, own lens", "other slices, virtual lens"
 
-def main() -> None:
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("capture", type=Path)
     parser.add_argument("--slice", type=int, default=2, help="stack_index that is held out")
@@ -38,8 +43,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="a run on the whole capture, instead of a training")
     arguments = parser.parse_args()
     if arguments.run is not None:
-        report(compare(arguments.run, arguments.capture, other_slices(arguments.capture)))
-        return
+        return report(compare(arguments.run, arguments.capture, other_slices(arguments.capture)))
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
         source, capture = arguments.capture.resolve(), folder / "capture"
@@ -47,12 +51,19 @@ def main() -> None:
         train = [Path(sys.executable).with_name("ns-train"), "macro-splat", "--data", capture, "--vis", "tensorboard"]
         train += ["--output-dir", folder / "run", "--max-num-iterations", arguments.iterations]
         subprocess.run([str(word) for word in train], check=True, stdout=subprocess.DEVNULL)
-        report(compare(folder / "run", source, held))
+        return report(compare(folder / "run", source, held))
 
 
-def report(figures: dict[str, list[float]]) -> None:
+def report(figures: dict[str, list[float]]) -> int:
+    """Print the means and say, as an exit code, whether the virtual lens's are as good as is asked for."""
     for name, values in figures.items():
-        print(f"{name:32} {sum(values) / len(values):6.2f} dB   ({min(values):.2f} to {max(values):.2f})")
+        print(f"{name:32} {np.mean(values):6.2f} dB   ({min(values):.2f} to {max(values):.2f})")
+    lost = float(np.mean(figures[TRAINED]) - np.mean(figures[HELD_OUT]))
+    good = lost <= ALLOWED_DB  # NaN is not
+    print(
+        f"{'what the virtual lens loses':32} {lost:6.2f} dB   ({'at most' if good else 'NOT at most'} {ALLOWED_DB} dB)"
+    )
+    return 0 if good else 1
 
 
 def other_slices(source: Path) -> dict[str, dict[str, Any]]:
@@ -106,7 +117,7 @@ def compare(run_folder: Path, source: Path, held: dict[str, dict[str, Any]]) -> 
     for view in range(len(datamanager.train_dataset)):
         own = model.render_training_view(run.camera(view), view)
         photograph = datamanager.cached_train[view]["image"]
-        note("training slices, own lens", own["rgb_blurred"], photograph)
+        note(TRAINED, own["rgb_blurred"], photograph)
         note("training slices, sharp render", own["rgb"], photograph)
         photographed = datamanager.train_dataset.image_filenames[view].as_posix()
         frame = next((frame for name, frame in held.items() if photographed.endswith(f"/{name}")), None)
@@ -115,11 +126,11 @@ def compare(run_folder: Path, source: Path, held: dict[str, dict[str, Any]]) -> 
             outputs = model.render_training_view(run.camera(view), view)
             model.virtual_lens = None
             photograph = torch.from_numpy(np.array(Image.open(source / frame["file_path"]).convert("RGB")))
-            note("other slices, virtual lens", outputs["rgb_blurred"], photograph)
+            note(HELD_OUT, outputs["rgb_blurred"], photograph)
             note("other slices, sharp render", outputs["rgb"], photograph)
             note("other slices, neighbour's lens", own["rgb_blurred"], photograph)
     return result
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
