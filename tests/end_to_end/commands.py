@@ -117,6 +117,15 @@ class Run:
         self._run("ns-render camera-path", folder, "--output-path", video, *options)
         return _check_path(video, output_format, len(self.held_out), _size(self.held_out))
 
+    def blurred_path(self, folder: Path) -> Path:
+        """`ns-render camera-path` of `rgb_blurred` along the held-out views, as pictures; their folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path, film = folder / "camera_path.json", folder / "blurred.mp4"
+        path.write_text(json.dumps(viewer_camera_path(self.held_out)), encoding="utf-8")
+        options = ("--rendered-output-names", "rgb_blurred", "--output-format", "images", "--image-format", "png")
+        self._run("ns-render camera-path", folder, "--output-path", film, "--camera-path-filename", path, *options)
+        return _check_path(film, "images", len(self.held_out), _size(self.held_out))
+
     @contextmanager
     def viewer(self, log: Path) -> Iterator[Watched]:
         """`ns-viewer`, listening; it is ended afterwards."""

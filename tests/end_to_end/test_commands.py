@@ -7,10 +7,12 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from plyfile import PlyData, PlyElement
 
 from tests.captures import edit_transforms
@@ -68,6 +70,7 @@ class Results:
         self.dataset = self._start("dataset", self.pod.render_dataset)
         self.video = self._start("video", self.pod.interpolate)
         self.images = self._start("images", lambda folder: self.pod.camera_path(folder, "images"))
+        self.blurred = self._start("blurred", self.pod.blurred_path)
         self.viewer = self._start("viewer", self.pod.view)
         self.tankard_evaluation = self._start("tankard_evaluation", self.tankard.evaluate)
         self.tankard_splats = self._start("tankard_splats", self.tankard.export)
@@ -177,6 +180,18 @@ def test_camera_path_goes_where_its_file_says(results: Results) -> None:
     pictures = [read_picture(path) for path in list_pictures(results.images.result())]
     for picture, own in zip(pictures, own_pictures(results.pod), strict=True):
         assert psnr(picture, own) > SAME_DB
+
+
+def test_the_blurred_picture_can_be_asked_for_along_a_path(results: Results) -> None:
+    """As a typical lens sees it: a camera of a path took no photograph."""
+    pictures = [read_picture(path) for path in list_pictures(results.blurred.result())]
+    model = results.pod.pipeline.model
+    for i, (picture, sharp) in enumerate(zip(pictures, own_pictures(results.pod), strict=True)):
+        camera = replace(results.pod.held_out[i : i + 1], metadata=None)
+        with torch.no_grad():
+            blurred = model.get_outputs_for_camera(camera)["rgb_blurred"].cpu().numpy()
+        assert psnr(picture, blurred) > SAME_DB
+        assert psnr(picture, sharp) < SAME_DB - 5, "the blur cannot be seen"
 
 
 def test_viewer_starts_and_serves_its_page(results: Results) -> None:
