@@ -68,7 +68,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     """
     _clean_once(path.parent)
     while True:
-        name = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent)
+        name = tempfile.mkdtemp(prefix=_prefix(path.name), suffix=_SUFFIX, dir=path.parent)
         descriptor = None if fcntl is None else os.open(name, os.O_RDONLY)
         if descriptor is None or _own(descriptor, name):
             break
@@ -169,9 +169,14 @@ def _clean_once(folder: Path) -> None:
         remove_leftovers(folder)
 
 
+def _prefix(name: str) -> str:
+    """Of a temporary name; a name may be as long as file systems allow, and leave no room for more."""
+    return f".{name[:40]}."
+
+
 def _new_file(name: str, folder: Path) -> tuple[int, str]:
     while True:
-        descriptor, path = tempfile.mkstemp(prefix=f".{name}.", suffix=_SUFFIX, dir=folder)
+        descriptor, path = tempfile.mkstemp(prefix=_prefix(name), suffix=_SUFFIX, dir=folder)
         if _own(descriptor, path):
             return descriptor, path
         os.close(descriptor)

@@ -105,6 +105,13 @@ def test_a_name_that_cannot_be_replaced_is_an_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_the_longest_name_that_there_is(tmp_path: Path) -> None:
+    for name in (250 * "a" + ".json", 83 * "あ"):
+        with atomic_write(tmp_path / name, "w") as file:
+            file.write("x")
+        assert (tmp_path / name).read_text() == "x"
+
+
 def test_a_relative_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with atomic_write(Path("a.txt"), "w") as file:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from macro_splat.quote import printable
+
 
 def process(
     photographs: Annotated[Path, tyro.conf.Positional],
@@ -112,7 +114,7 @@ def _summarise(record: dict[str, Any], out: Path) -> None:
     found.append("scale unknown" if scale is None else "in mm")
     print(", ".join(found))
     for problem in record["problems"]:
-        print(f"{problem['severity']}: {problem['what']} {problem['do']}".rstrip())
+        print(printable(f"{problem['severity']}: {problem['what']} {problem['do']}".rstrip()))  # names of files
     seconds = sum(record["seconds"].values())
     print(f"{seconds:.0f} s, at most {record['peak_memory_mb']:.0f} MB of memory")
     print(f"  report  {out / 'report.html'}")

@@ -21,6 +21,7 @@ _REMEDIES = {
     errno.EFBIG: "larger than the file system or the limit on files (ulimit -f) allows: write elsewhere",
     errno.EROFS: "the file system is read-only: write elsewhere (ns-train: --output-dir)",
     errno.ENOTDIR: "a file lies where a folder is needed: name another folder (ns-train: --output-dir)",
+    errno.ENAMETOOLONG: "the name is longer than the file system allows: rename the file to something shorter",
     errno.EACCES: "permission denied: change its permissions, or write elsewhere (ns-train: --output-dir)",
 }
 _MEMORY = (

@@ -111,6 +111,13 @@ def test_auto_finds_what_is_evident(names: list[str], by: str, expected: list[in
     assert sizes(group_stacks(named(*names))) == expected
 
 
+def test_no_stack_s_name_leads_out_of_a_folder() -> None:
+    """Previews are written under it."""
+    up = group_stacks(named("a.._0.png", "a.._1.png"), pattern=r"a(?P<pose>.+)_(?P<slice>\d)")
+    deep = group_stacks(named("a/tmp/x_0.png", "a/tmp/x_1.png"), pattern=r"a(?P<pose>/tmp/x)_(?P<slice>\d)")
+    assert [stack.id for stack in (*up, *deep)] == ["stack", "tmp/x"]
+
+
 def test_photographs_outside_the_pattern_stay_single() -> None:
     names = [f"{pose:03d}_{k}.png" for pose in range(4) for k in range(3)]
     stacks = group_stacks(named(*names, "cover.png"))

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from macro_splat.capture import read_capture
+from macro_splat.cli.process import _summarise
 from tests.captures import write_capture
 
 PROGRAM = Path(sys.executable).with_name("macro-splat")
@@ -96,3 +97,19 @@ def test_ctrl_c_ends_with_130_and_one_line_and_the_next_run_goes_on(rig: Path, t
     assert command(card, out, "--rig", rig).returncode == 0
     assert len(read_capture(out).frames) == 8
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_names_of_files_steer_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = {
+        "photographs": [{"used": True}],
+        "stacks": [],
+        "poses": {"source": None, "reprojection_error_px": None},
+        "scale": None,
+        "problems": [{"severity": "warning", "what": "\x1b[31mred\x1b[0m.jpg is blurred.", "do": "Take it again."}],
+        "seconds": {"survey": 1.0},
+        "peak_memory_mb": 100.0,
+    }
+    _summarise(record, tmp_path)
+    said = capsys.readouterr().out
+    assert "warning: \\x1b[31mred" in said
+    assert "\x1b" not in said

@@ -212,7 +212,9 @@ def _pose_name(split: _Split) -> str:
 
 
 def _join(folder: str, name: str) -> str:
-    return "/".join(part for part in (folder.removeprefix(".").strip("/"), name) if part) or "stack"
+    """The identity of a stack. Files are named after it, so it must not lead out of their folder."""
+    parts = (folder.removeprefix(".").strip("/") + "/" + name).split("/")
+    return "/".join(part for part in parts if part not in ("", ".", "..")) or "stack"
 
 
 def _by_pattern(photographs: Sequence[Photograph], pattern: str) -> _Groups:
