@@ -8,6 +8,7 @@ SHELL := /bin/bash
 demo: .venv/.ready
 	.venv/bin/macro-splat demo --overwrite
 
+# loadgroup without groups: tests are dealt out one by one, in their order.
 test: .venv/.ready
 	.venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 

@@ -1,7 +1,6 @@
 """What tests of several folders share: one browser, for playwright starts only once in a process, and one training.
 
-`make test` deals the tests out to two processes. Those of a folder stay together, for they share captures, trainings or
-a cluster; those that share the training stay together too.
+`make test` deals the tests out to two processes, one after the other: each makes these for itself.
 """
 
 from __future__ import annotations
@@ -17,16 +16,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.viewer_page import find_chromium, start_chromium
 
-TESTS = Path(__file__).resolve().parent
-POD = TESTS.parent / "assets" / "pod_mini"
+POD = Path(__file__).resolve().parents[1] / "assets" / "pod_mini"
 TRAINED_ITERATIONS = 400
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        folder = item.path.relative_to(TESTS).parts[0]
-        group = "trained_run" if "trained_run" in getattr(item, "fixturenames", ()) else folder
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
