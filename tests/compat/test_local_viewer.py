@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 
 import pytest
@@ -13,8 +14,12 @@ from macro_splat.method import macro_splat
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> type:
-    """A class of settings of its own: the mend stays in it."""
-    fresh = type("ViewerConfigWithoutNumRays", (run_viewer.ViewerConfigWithoutNumRays,), {})
+    """A class of settings of its own, with nerfstudio's method: the mend stays in it.
+
+    Other tests of this process may have loaded a run beside `ns-viewer`'s module, which mends nerfstudio's own class.
+    """
+    theirs = run_viewer.ViewerConfigWithoutNumRays
+    fresh = type("ViewerConfigWithoutNumRays", (theirs,), {"as_viewer_config": inspect.unwrap(theirs.as_viewer_config)})
     monkeypatch.setattr(run_viewer, "ViewerConfigWithoutNumRays", fresh)
     return fresh
 
