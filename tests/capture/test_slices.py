@@ -91,3 +91,11 @@ def test_a_slice_that_found_its_own_pose_keeps_it(stack: Stack) -> None:
     told = tell_slices_apart(poses, [replace(stack, motion="ring")], aligned(1.0, 1.1, 1.2))
     assert told.photographs[NAMES[1]].intrinsics == LENS
     assert told.photographs[NAMES[2]].intrinsics.fl_x == pytest.approx(600)
+
+
+def test_a_slice_that_is_left_out_moves_none_of_the_others(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "rig.yaml").write_text("stack: {motion: rail, step_mm: 0.5}\n")
+    rest = replace(stack, motion="rail").without([NAMES[1]])
+    poses = sfm_poses(NAMES[0]).scaled_to_mm(2.0)
+    told = tell_slices_apart(poses, [rest], {}, read_rig(tmp_path / "rig.yaml"))
+    assert told.photographs[NAMES[2]].camera_to_world[2, 3] == pytest.approx(59.0)

@@ -147,6 +147,45 @@ def _one_frame_stacks(process: Mapping[str, Any]) -> list[Problem]:
     ]
 
 
+def _incomplete_stacks(process: Mapping[str, Any]) -> list[Problem]:
+    stacks = [stack for stack in process["stacks"] if len(stack["photographs"]) > 1]
+    problems = []
+    lacking = [stack for stack in stacks if stack.get("missing")]
+    if lacking:
+        named = _few(f"{stack['id']} (number {_few(stack['missing'])})" for stack in lacking)
+        problems.append(
+            _warning(
+                f"By the numbers in the names, slices are missing in {_count(len(lacking), 'focus stack')}: {named}.",
+                "Take these stacks again if the object was in focus there; the others keep their steps by their "
+                "numbers, so say how the names count by --stack-pattern if these count something else.",
+            )
+        )
+    doubled = [stack for stack in stacks if stack.get("doubled")]
+    if doubled:
+        named = _few(f"{stack['id']} (number {_few(stack['doubled'])})" for stack in doubled)
+        problems.append(
+            _warning(
+                f"Several photographs have the same number in {_count(len(doubled), 'focus stack')}: {named}.",
+                "Keep one of each; they count as the same slice.",
+            )
+        )
+    lengths = Counter(
+        len(set(stack.get("slices") or stack["photographs"])) + len(stack.get("missing") or ()) for stack in stacks
+    )
+    if len(lengths) > 1:
+        usual = lengths.most_common(1)[0][0]
+        other = [
+            f"{stack['id']} ({len(stack['photographs'])})" for stack in stacks if len(stack["photographs"]) != usual
+        ]
+        problems.append(
+            _warning(
+                f"Focus stacks of different lengths: mostly {usual} slices, but {_few(other)}.",
+                "Take slices that are missing again; steps in a rig file count from the middle of each stack.",
+            )
+        )
+    return problems
+
+
 def _mixed_cameras(process: Mapping[str, Any]) -> list[Problem]:
     photographs = _taking_part(process)
     problems = []
@@ -216,6 +255,7 @@ _FINDERS: tuple[Callable[[Mapping[str, Any]], list[Problem]], ...] = (
     _inaccurate_poses,
     _nothing_in_focus,
     _one_frame_stacks,
+    _incomplete_stacks,
     _mixed_cameras,
     _no_scale,
 )

@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from macro_splat.capture.process.stage_cache import StageCache
 from macro_splat.capture.process.survey import SharpnessMaps, survey
 from macro_splat.capture.process.write import CaptureWriter
 from macro_splat.capture.read import read_capture
-from macro_splat.capture.rig.poses import Rig, read_rig
+from macro_splat.capture.rig.poses import Rig, read_rig, slice_offsets
 from macro_splat.capture.scale.marker_spec import parse_target
 from macro_splat.capture.scale.markers import MarkerPair
 from macro_splat.capture.stacks.grouping import Stack, group_stacks
@@ -156,6 +155,10 @@ class _Run:
                     self.poses, self._wanted_stacks(), self.masks, threads=settings.threads, progress=self.progress
                 )
         elif by_sfm:
+            if rig is not None:  # told before the long search
+                for stack in self.stacks:
+                    if stack.motion == "rail":
+                        slice_offsets(rig, stack)
             with self._timed("poses"):
                 poses = self._reconstruct()
             with self._timed("scale"):
@@ -268,10 +271,7 @@ class _Run:
 
     def _wanted_stacks(self) -> list[Stack]:
         """The stacks without the photographs that are left out."""
-        stacks = [
-            replace(stack, photographs=tuple(p for p in stack.photographs if p.name not in self.left_out))
-            for stack in self.stacks
-        ]
+        stacks = [stack.without(self.left_out) for stack in self.stacks]
         return [stack for stack in stacks if stack.photographs]
 
     @contextmanager

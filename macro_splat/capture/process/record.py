@@ -71,7 +71,14 @@ def make_record(
             for index, photograph in enumerate(stack.photographs)
         ],
         "stacks": [
-            {"id": stack.id, "photographs": [p.name for p in stack.photographs], "motion": stack.motion}
+            {
+                "id": stack.id,
+                "photographs": [p.name for p in stack.photographs],
+                "motion": stack.motion,
+                "slices": list(stack.slices.numbers),
+                "missing": list(stack.slices.missing),
+                "doubled": list(stack.slices.doubled),
+            }
             for stack in stacks
         ],
         "poses": {

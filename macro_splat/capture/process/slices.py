@@ -15,7 +15,7 @@ from macro_splat.capture.photographs.load import load_photograph, reduced_size
 from macro_splat.capture.process.parallel import Progress, for_each, threads_for
 from macro_splat.capture.process.poses import Poses
 from macro_splat.capture.process.stage_cache import StageCache, fingerprint, key_of
-from macro_splat.capture.rig.poses import Rig, slide
+from macro_splat.capture.rig.poses import Rig, slice_offsets, slide
 from macro_splat.capture.stacks.alignment import SliceAlignment, align_stack, slice_intrinsics
 from macro_splat.capture.stacks.grouping import Stack
 
@@ -86,18 +86,19 @@ def tell_slices_apart(
         if reference is None:
             continue
         names = [photograph.name for photograph in stack.photographs]
-        steps = rig.stack.offsets(len(names)) if rig is not None and poses.mm else None
+        on_rail = stack.motion == "rail"
+        steps = slice_offsets(rig, stack) if on_rail and rig is not None and poses.mm else None
         for i, name in enumerate(names):
             posed = photographs[name]
             if name in poses.registered:
                 continue
-            if stack.motion == "rail" and steps is not None:
+            if steps is not None:
                 forward = float(steps[i] - steps[names.index(reference)])
-            elif stack.motion == "rail" and name in alignments:
+            elif on_rail and name in alignments:
                 forward = _object_distance(poses, reference) * (1 - 1 / alignments[name].scale)
             else:
                 forward = 0.0
-                if name in alignments and stack.motion != "rail":
+                if name in alignments and not on_rail:
                     intrinsics = slice_intrinsics(photographs[reference].intrinsics, alignments[name])
                     posed = replace(posed, intrinsics=intrinsics)
             photographs[name] = replace(posed, camera_to_world=slide(posed.camera_to_world, forward))

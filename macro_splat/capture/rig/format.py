@@ -50,7 +50,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -151,24 +151,28 @@ class RigStack:
     slices: int | None = None
     first: Literal["near", "far"] = "near"
 
-    def offsets(self, count: int, step_mm: float | None = None) -> NDArray[np.float64] | None:
-        """How far [count] the plane of focus lies behind the middle of the stack, in mm; None: unknown.
+    def offsets(
+        self, count: int, step_mm: float | None = None, places: Sequence[int] | None = None
+    ) -> NDArray[np.float64] | None:
+        """How far the plane of focus of each slice lies behind the middle of the stack, in mm; None: unknown.
 
         On a rail that is how far the camera has slid forward.
 
         Args:
+            count: slices of the complete stack.
             step_mm: another step than the stack's own.
+            places: of the slices that are wanted, from 0; all of them if absent.
         """
+        at = np.arange(count, dtype=np.float64) if places is None else np.asarray(places, dtype=np.float64)
         if step_mm is None and self.focus_distances_mm is not None:
             distances = np.array(self.focus_distances_mm, dtype=np.float64)
-            return distances - distances.mean()
+            return np.interp(at, np.arange(len(distances)), distances) - distances.mean()
         step = self.step_mm if step_mm is None else step_mm
-        if count == 1:
+        if count == 1 and len(at) == 1:
             return np.zeros(1)
         if step is None:
             return None
-        places = np.arange(count, dtype=np.float64) - (count - 1) / 2
-        return places * (step if self.first == "near" else -step)
+        return (at - (count - 1) / 2) * (step if self.first == "near" else -step)
 
 
 @dataclass(frozen=True)

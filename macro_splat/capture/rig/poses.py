@@ -14,7 +14,7 @@ from macro_splat.capture.rig.format import Orbit, Rig, RigNames, RigPose, as_num
 from macro_splat.capture.stacks.grouping import Stack
 from macro_splat.errors import MacroSplatError
 
-__all__ = ["Rig", "RigFrame", "look_at_pose", "read_rig", "rig_frames", "slide"]
+__all__ = ["Rig", "RigFrame", "look_at_pose", "read_rig", "rig_frames", "slice_offsets", "slide"]
 
 
 class RigFrame(NamedTuple):
@@ -154,15 +154,7 @@ def _named_pose(rig: Rig, orbit: Orbit, names: RigNames, stack: Stack) -> RigPos
 def _stack_frames(rig: Rig, stack: Stack, pose: RigPose) -> dict[str, RigFrame]:
     count = len(stack.photographs)
     motion = stack.motion or rig.stack.motion if count > 1 else None
-    expected = rig.stack.slices
-    if rig.stack.focus_distances_mm is not None and pose.step_mm is None:
-        expected = len(rig.stack.focus_distances_mm)
-    if expected is not None and count != expected:
-        raise MacroSplatError(
-            f"{rig.path}: a stack has {expected} slices, but {stack.id!r} has {count}; leave its photographs out or "
-            "correct `stack`"
-        )
-    offsets = rig.stack.offsets(count, pose.step_mm)
+    offsets = slice_offsets(rig, stack, pose.step_mm)
     if motion == "rail" and offsets is None:
         raise MacroSplatError(f"{rig.path}: `stack.step_mm` is missing: how far the rail moves between two slices")
     if motion is None and count > 1 and offsets is not None:
@@ -195,6 +187,39 @@ def _stack_frames(rig: Rig, stack: Stack, pose: RigPose) -> dict[str, RigFrame]:
             ),
         )
     return frames
+
+
+def slice_offsets(rig: Rig, stack: Stack, step_mm: float | None = None) -> NDArray[np.float64] | None:
+    """How far the plane of focus of each photograph lies behind the middle of its stack, in mm; None: unknown.
+
+    Args:
+        step_mm: another step than the rig's.
+
+    Raises:
+        MacroSplatError: the rig describes stacks of another length, or of the other motion.
+    """
+    section, slices = rig.stack, stack.slices
+    by_distances = section.focus_distances_mm is not None and step_mm is None
+    if by_distances and (stack.motion or section.motion) == "rail" and len(stack.photographs) > 1:
+        raise MacroSplatError(
+            f"{rig.path}: `stack.focus_distances_mm` is of ring stacks, but {stack.id!r} was taken on a rail, where "
+            "the focus stays; give `stack.step_mm` instead, or leave out --stack-motion rail"
+        )
+    expected = section.slices
+    if by_distances and section.focus_distances_mm is not None:
+        expected = len(section.focus_distances_mm)
+    if expected is not None and slices.length != expected:
+        raise MacroSplatError(
+            f"{rig.path}: a stack has {expected} slices, but {stack.id!r} has {slices.length}; leave its photographs "
+            "out or correct `stack`"
+        )
+    beyond = next((i for i, place in enumerate(slices.at) if place > slices.length - 1), None)
+    if expected is not None and beyond is not None:
+        raise MacroSplatError(
+            f"{rig.path}: a stack has {expected} slices, but {stack.photographs[beyond].name!r} is number "
+            f"{slices.at[beyond] + 1} of {stack.id!r}; leave it out or correct `stack`"
+        )
+    return section.offsets(slices.length, step_mm, slices.at)
 
 
 def _place(rig: Rig, pose: RigPose, focus_mm: float) -> NDArray[np.float64]:

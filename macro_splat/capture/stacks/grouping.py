@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -19,12 +19,14 @@ from statistics import median
 from typing import Any, Literal, get_args
 
 from macro_splat.capture.photographs.load import Photograph, natural_order
+from macro_splat.capture.stacks.places import Places, in_order, slice_places
 from macro_splat.errors import MacroSplatError
 
 Motion = Literal["ring", "rail"]
 Grouping = Literal["auto", "folder", "name", "time", "focus", "none"]
 
 _NUMBER = re.compile(r"(?<![0-9])(?:(?<![0-9A-Za-z])-)?[0-9]{1,15}(?![0-9])")
+_CLOCK = re.compile(r"(?:19|20)[0-9]{6}[^0-9A-Za-z]?[0-9]{6,9}[^0-9]*$")
 _WORD_BEFORE = re.compile(r"([A-Za-z]+)[^A-Za-z0-9]*$")
 _SLICE_WORDS = {"s", "sl", "slice", "z", "zstack", "focus"}
 _SURE_SLICE_WORDS = {"slice", "z", "zstack", "focus"}  # one series of these is a stack: an `s` alone may be a scene
@@ -36,6 +38,8 @@ _CARD_FOLDER = re.compile(r"[0-9]{3}[0-9A-Z_]{5}")  # 100CANON: DCF, a folder th
 
 _Groups = dict[str, list[Photograph]]
 """Photographs in order by the identity of their stack; identities are unique, single photographs included."""
+_Numbers = dict[str, int]
+"""Numbers of slices by the photographs' names, as far as these tell them."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,18 @@ class Stack:
     """In the order of the slices; one or more: a single photograph is a stack of one."""
     motion: Motion | None = None
     """What moved the plane of focus: the lens's ring or a rail; None = unknown."""
+    places: Places | None = None
+    """Which slices the photographs are, where their names tell it."""
+
+    @property
+    def slices(self) -> Places:
+        """Which slices the photographs are; where nothing else is known, all, in their order."""
+        return self.places or in_order(len(self.photographs))
+
+    def without(self, names: Collection[str]) -> Stack:
+        """The stack without these photographs; the others stay the slices that they are."""
+        kept = [i for i, photograph in enumerate(self.photographs) if photograph.name not in names]
+        return replace(self, photographs=tuple(self.photographs[i] for i in kept), places=self.slices.only(kept))
 
 
 def group_stacks(
@@ -83,12 +99,20 @@ def group_stacks(
     if not photographs:
         return []
     if pattern is not None:
-        groups = _by_pattern(photographs, pattern)
+        groups, numbers = _by_pattern(photographs, pattern)
     else:
-        groups = _GROUPERS[choose_grouping(photographs) if by == "auto" else by](photographs)
+        groups, numbers = _GROUPERS[choose_grouping(photographs) if by == "auto" else by](photographs)
+    counts = [_counted(members, numbers) for members in groups.values()]
     return [
-        Stack(identity, tuple(members), motion if len(members) > 1 else None) for identity, members in groups.items()
+        Stack(identity, tuple(members), motion if len(members) > 1 else None, places)
+        for (identity, members), places in zip(groups.items(), slice_places(counts), strict=True)
     ]
+
+
+def _counted(members: Sequence[Photograph], numbers: _Numbers) -> list[int] | None:
+    """The numbers of a stack's slices, if all have one that is not the time of day."""
+    known = [numbers[p.name] for p in members if p.name in numbers and not _CLOCK.search(PurePosixPath(p.name).stem)]
+    return known if len(known) == len(members) > 1 else None
 
 
 def choose_grouping(photographs: Sequence[Photograph]) -> Grouping:
@@ -188,7 +212,7 @@ def _is_evident(photographs: Sequence[Photograph], splits: Sequence[_Split]) -> 
     return alike and 3 <= size <= len(poses)
 
 
-def _group_by_name(photographs: Sequence[Photograph]) -> _Groups:
+def _group_by_name(photographs: Sequence[Photograph]) -> tuple[_Groups, _Numbers]:
     candidates = _name_candidates(photographs)
     evident = [splits for splits in candidates if _is_evident(photographs, splits)]
     splits = next((splits for splits in evident + candidates if _by_pose(splits)), None)
@@ -201,7 +225,8 @@ def _group_by_name(photographs: Sequence[Photograph]) -> _Groups:
     for members in _by_pose(splits).values():
         pose = _unused(_pose_name(members[0]), set(identities.values()))
         identities |= {split.photograph.name: pose for split in members}
-    return _collect(photographs, identities, order={split.photograph.name: split.slice for split in splits})
+    numbers = {split.photograph.name: split.slice for split in splits}
+    return _collect(photographs, identities, order=numbers), numbers
 
 
 def _pose_name(split: _Split) -> str:
@@ -217,7 +242,7 @@ def _join(folder: str, name: str) -> str:
     return "/".join(part for part in parts if part not in ("", ".", "..")) or "stack"
 
 
-def _by_pattern(photographs: Sequence[Photograph], pattern: str) -> _Groups:
+def _by_pattern(photographs: Sequence[Photograph], pattern: str) -> tuple[_Groups, _Numbers]:
     example = "such as (?P<pose>.+)_(?P<slice>[0-9]+)"
     try:
         expression = re.compile(pattern)
@@ -230,29 +255,48 @@ def _by_pattern(photographs: Sequence[Photograph], pattern: str) -> _Groups:
         raise MacroSplatError(f"stack pattern {pattern!r} lacks the group `{lacking[0]}`; give one {example}")
     stacks: dict[str, str] = {}
     slices: dict[str, Any] = {}
+    numbers: _Numbers = {}
     for photograph in photographs:
         match = expression.search(photograph.name)
         if match is not None and match["pose"] is not None:
             # Folders before the match belong to the pose: series in two folders may count alike.
             stacks[photograph.name] = _join(photograph.name[: match.start()].rpartition("/")[0], match["pose"])
             slices[photograph.name] = natural_order(match["slice"] or "")
+            if re.fullmatch(r"-?[0-9]{1,15}", match["slice"] or ""):
+                numbers[photograph.name] = int(match["slice"])
     if not stacks:
         raise MacroSplatError(
             f"stack pattern {pattern!r} fits none of {len(photographs)} names such as {photographs[0].name!r}; "
             f"give one {example}"
         )
-    return _collect(photographs, stacks, order=slices)
+    return _collect(photographs, stacks, order=slices), numbers
 
 
 # --- by folder ----------------------------------------------------------------------------------------------------
 
 
-def _group_by_folder(photographs: Sequence[Photograph]) -> _Groups:
+def _group_by_folder(photographs: Sequence[Photograph]) -> tuple[_Groups, _Numbers]:
     folders = {photograph.name: str(PurePosixPath(photograph.name).parent) for photograph in photographs}
     top = next((photograph.path.parent.name for photograph in photographs if folders[photograph.name] == "."), "")
     top = _unused(top or "stack", set(folders.values()))
     folders = {name: top if folder == "." else folder for name, folder in folders.items()}
-    return _collect(photographs, folders)
+    return _collect(photographs, folders), _numbers_in_folders(photographs)
+
+
+def _numbers_in_folders(photographs: Sequence[Photograph]) -> _Numbers:
+    """The numbers in which alone the names of a folder differ."""
+    names: dict[str, dict[str, tuple[str, int]]] = {}
+    for photograph in photographs:
+        path = PurePosixPath(photograph.name)
+        found = _numbers(path.stem)
+        _, number = next((n for n in reversed(found) if n[0] in _SLICE_WORDS), found[-1] if found else ("", None))
+        if number is None:
+            names.setdefault(str(path.parent), {})[photograph.name] = (path.stem, 0)
+        else:
+            rest = f"{path.stem[: number.start()]}#{path.stem[number.end() :]}"
+            names.setdefault(str(path.parent), {})[photograph.name] = (rest, int(number[0]))
+    alike = [members for members in names.values() if len({rest for rest, _ in members.values()}) == 1]
+    return {name: number for members in alike for name, (_, number) in members.items()}
 
 
 def _folders_are_evident(photographs: Sequence[Photograph]) -> bool:
@@ -275,7 +319,7 @@ def _folders_are_evident(photographs: Sequence[Photograph]) -> bool:
 # --- by EXIF ------------------------------------------------------------------------------------------------------
 
 
-def _group_by_focus(photographs: Sequence[Photograph]) -> _Groups:
+def _group_by_focus(photographs: Sequence[Photograph]) -> tuple[_Groups, _Numbers]:
     sweeps = _focus_sweeps(photographs)
     if sweeps is None:
         known = sum(1 for photograph in photographs if photograph.exif.focus_distance_mm is not None)
@@ -283,7 +327,7 @@ def _group_by_focus(photographs: Sequence[Photograph]) -> _Groups:
             f"stacks by focus: the EXIF focus distances ({known} of {len(photographs)} photographs have one) do not "
             "sweep; group by folder, name or time"
         )
-    return _numbered(photographs, sweeps)
+    return _numbered(photographs, sweeps), {}
 
 
 def _focus_sweeps(photographs: Sequence[Photograph]) -> list[list[Photograph]] | None:
@@ -312,7 +356,7 @@ def _focus_sweeps(photographs: Sequence[Photograph]) -> list[list[Photograph]] |
     return sweeps if len(sweeps[-1]) >= 3 else None
 
 
-def _group_by_time(photographs: Sequence[Photograph]) -> _Groups:
+def _group_by_time(photographs: Sequence[Photograph]) -> tuple[_Groups, _Numbers]:
     times = {photograph.name: time for photograph in photographs if (time := _clock(photograph)) is not None}
     series = sorted((p for p in photographs if p.name in times), key=lambda photograph: times[photograph.name])
     gaps = [(times[after.name] - times[before.name]).total_seconds() for before, after in pairwise(series)]
@@ -327,7 +371,7 @@ def _group_by_time(photographs: Sequence[Photograph]) -> _Groups:
         if gap >= pause:
             stacks.append([])
         stacks[-1].append(photograph)
-    return _numbered(photographs, stacks)
+    return _numbered(photographs, stacks), {}
 
 
 def _shortest_pause(gaps: Sequence[float]) -> float | None:
@@ -360,8 +404,8 @@ def _numbered(photographs: Sequence[Photograph], stacks: Sequence[Sequence[Photo
 # --- shared -------------------------------------------------------------------------------------------------------
 
 
-def _group_single(photographs: Sequence[Photograph]) -> _Groups:
-    return _collect(photographs, {})
+def _group_single(photographs: Sequence[Photograph]) -> tuple[_Groups, _Numbers]:
+    return _collect(photographs, {}), {}
 
 
 def _collect(
@@ -407,7 +451,7 @@ def _unused(name: str, taken: Collection[str]) -> str:
     return name
 
 
-_GROUPERS: dict[str, Callable[[Sequence[Photograph]], _Groups]] = {
+_GROUPERS: dict[str, Callable[[Sequence[Photograph]], tuple[_Groups, _Numbers]]] = {
     "folder": _group_by_folder,
     "name": _group_by_name,
     "time": _group_by_time,
