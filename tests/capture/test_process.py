@@ -259,6 +259,16 @@ def test_a_factor_gives_millimetres(card: Path, truth: Capture, tmp_path: Path, 
     assert record["scale"] == {"source": "factor", "mm_per_unit": 2.0, "deviation": None}
 
 
+def test_the_lens_of_a_rig_without_poses_counts(card: Path, tmp_path: Path, found_poses: dict[str, Any]) -> None:
+    rig = tmp_path / "lens.yaml"
+    rig.write_text("lens: {focal_length_mm: 60, f_number: 8, magnification: 0.5, pixel_pitch_um: 300}")
+    process(card, tmp_path / "out", by_name(rig=rig))
+    exif = found_poses["stacks"][0].photographs[0].exif
+    assert (exif.focal_length_mm, exif.magnification, exif.pixel_pitch_mm) == (60, 0.5, 0.3)
+    optics = read_capture(tmp_path / "out").frames[0].optics
+    assert (optics.focal_length_mm, optics.f_number) == (60, 8)
+
+
 def test_photographs_without_a_place_are_left_out_with_the_reason(
     card: Path, tmp_path: Path, found_poses: dict[str, Any]
 ) -> None:

@@ -242,6 +242,7 @@ ORBIT = "turntable: {direction: ccw, steps: 3, radius_mm: 150}\n"
         (ORBIT + "names: {pattern: '('}", "`names.pattern` is '('; it must be a regular expression"),
         (ORBIT + "names: {pattern: 'x'}", "with the groups `angle` and `tilt`"),
         ("scale_bar: {}", "`scale_bar.length_mm` is missing"),
+        ("scale_bar: {length_mm: 3}", "`scale_bar.markers` is missing: the identities of the two markers"),
         ("scale_bar: {length_mm: 3, markers: [1, 1]}", "the identities of two markers"),
     ],
 )

@@ -65,7 +65,7 @@ class Exif:
     pixel_pitch_mm: float | None = None
     """Side of a pixel of the photograph as stored, on the sensor."""
     magnification: float | None = None
-    """Of the thin lens in focus at `focus_distance_mm`, at most 1."""
+    """Of the thin lens in focus at `focus_distance_mm`; by the tags at most 1."""
     working_f_number: float | None = None
     """f_number · (1 + magnification): what sets exposure and diffraction."""
 

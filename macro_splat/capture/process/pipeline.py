@@ -31,6 +31,7 @@ from macro_splat.capture.process.stage_cache import StageCache
 from macro_splat.capture.process.survey import SharpnessMaps, survey
 from macro_splat.capture.process.write import CaptureWriter
 from macro_splat.capture.read import read_capture
+from macro_splat.capture.rig.lens import with_lens
 from macro_splat.capture.rig.poses import Rig, read_rig, slice_offsets
 from macro_splat.capture.scale.marker_spec import parse_target
 from macro_splat.capture.scale.markers import MarkerPair
@@ -173,6 +174,8 @@ class _Run:
         from macro_splat.capture.sfm.solve import reconstruct
 
         stacks = self._wanted_stacks()
+        if self.rig is not None:
+            stacks = [with_lens(stack, self.rig.lens) for stack in stacks]
         names = [photograph.name for stack in stacks for photograph in stack.photographs]
         reconstruction = reconstruct(
             stacks,
@@ -192,7 +195,7 @@ class _Run:
         factor, target, bar = self.settings.scale_factor, None, None if self.rig is None else self.rig.scale_bar
         if self.settings.markers is not None:
             target = parse_target(self.settings.markers)
-        elif bar is not None and bar.markers is not None:
+        elif bar is not None:
             target = MarkerPair(*bar.markers, bar.length_mm)
         if factor is not None:
             self.scale = {"source": "factor", "mm_per_unit": factor, "deviation": None}

@@ -1,7 +1,8 @@
 """rig.yaml: where a turntable or dome put the camera, and how its lens stood, so that no pose has to be guessed.
 
 Lengths are in mm, angles in degrees, pitches in µm. The world has the object at its origin and z up. Every section
-may be left out; what the file does not say about the lens is taken from the photographs' EXIF data. All keys:
+may be left out; what the file does not say about the lens is taken from the photographs' EXIF data, wherever poses
+come from. All keys:
 
 ```yaml
 turntable:                  # the object turns; `dome:` with the same keys where the camera moves instead
@@ -47,25 +48,23 @@ camera; its entrance pupil has the radius f/2N.
 
 from __future__ import annotations
 
-import difflib
-import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from macro_splat.capture.rig.section import Section, as_number
 from macro_splat.capture.stacks.grouping import Motion
 from macro_splat.errors import MacroSplatError
 from macro_splat.plain_yaml import PlainLoader, read_yaml_bytes
 from macro_splat.quote import brief, reason
 
 SCANT_PATTERN = r"_x_(?P<tilt>-?\d+)_y_(?P<angle>-?\d+)"
-HUGE = 1e9
 RIGID_TOLERANCE = 1e-3
 
 
@@ -180,7 +179,7 @@ class ScaleBar:
     """Two markers of known distance."""
 
     length_mm: float
-    markers: tuple[int, int] | None = None
+    markers: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +231,7 @@ def read_rig(path: Path | str) -> Rig:
         ) from error
     except Exception as error:  # the parser raises many kinds of errors, and all of them mean that the file is wrong
         raise MacroSplatError(f"{path} is no valid YAML ({reason(error, 200)}); correct it") from error
-    top = _Section(path, "", value, _TOP_KEYS)
+    top = Section(path, "", value, _TOP_KEYS)
     top.at_most_one("turntable", "dome", "poses")
     orbit = None
     for kind in ("turntable", "dome"):
@@ -255,87 +254,7 @@ def read_rig(path: Path | str) -> Rig:
     )
 
 
-class _Section:
-    """One mapping of the file: looks values up and complains with file, key and value. null = not there."""
-
-    def __init__(self, path: Path, name: str, value: Any, keys: Iterable[str]):
-        self.path, self.name = path, name
-        if not isinstance(value, dict):
-            where = f"{path}: `{name}`" if name else f"{path}"
-            raise MacroSplatError(f"{where} holds {brief(value)}; it must be a mapping of {', '.join(keys)}")
-        for key in value:
-            if key not in keys:
-                raise MacroSplatError(
-                    f"{path}: {self.key(brief(key).strip(chr(39)))} is unknown{suggestion(str(key)[:80], list(keys))}; "
-                    f"there are {', '.join(keys)}"
-                )
-        self.value = {key: item for key, item in value.items() if item is not None}
-
-    def key(self, key: str) -> str:
-        return f"`{self.name}.{key}`" if self.name else f"`{key}`"
-
-    def error(self, key: str, complaint: str) -> MacroSplatError:
-        return MacroSplatError(f"{self.path}: {self.key(key)} {complaint}")
-
-    def bad(self, key: str, must: str) -> MacroSplatError:
-        return self.error(key, f"is {brief(self.value[key])}; it must be {must}")
-
-    def at_most_one(self, *keys: str) -> None:
-        given = [key for key in keys if key in self.value]
-        if len(given) > 1:
-            raise self.error(given[0], f"and {self.key(given[1])} exclude each other; remove one of them")
-
-    def section(self, key: str, keys: Iterable[str]) -> _Section | None:
-        if key not in self.value:
-            return None
-        return _Section(self.path, f"{self.name}.{key}" if self.name else key, self.value[key], keys)
-
-    def optional(self, key: str, *, positive: bool = False) -> float | None:
-        if key not in self.value:
-            return None
-        number = as_number(self.value[key])
-        if number is None or (positive and number <= 0):
-            raise self.bad(key, "a positive number" if positive else "a number")
-        return number
-
-    def number(self, key: str, default: float) -> float:
-        number = self.optional(key)
-        return default if number is None else number
-
-    def numbers(self, key: str, count: int | None = None) -> tuple[float, ...] | None:
-        if key not in self.value:
-            return None
-        items = self.value[key]
-        numbers = [as_number(item) for item in items] if isinstance(items, list) else []
-        if not numbers or None in numbers or count not in (None, len(numbers)):
-            raise self.bad(key, f"a list of {count or ''} numbers".replace("  ", " "))
-        return tuple(cast(list[float], numbers))
-
-    def vector(self, key: str, default: tuple[float, float, float]) -> tuple[float, float, float]:
-        numbers = self.numbers(key, 3)
-        return default if numbers is None else cast(tuple[float, float, float], numbers)
-
-    def whole(self, key: str) -> int | None:
-        number = self.optional(key, positive=True)
-        if number is not None and number != int(number):
-            raise self.bad(key, "a whole number")
-        return None if number is None else int(number)
-
-    def choice(self, key: str, choices: tuple[str, ...]) -> str | None:
-        if key not in self.value:
-            return None
-        if self.value[key] not in choices:
-            raise self.bad(key, " or ".join(choices))
-        return self.value[key]
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self.value.get(key, default)
-        if not isinstance(value, bool):
-            raise self.bad(key, "true or false")
-        return value
-
-
-def _read_orbit(section: _Section, named: bool, object_turns: bool) -> Orbit:
+def _read_orbit(section: Section, named: bool, object_turns: bool) -> Orbit:
     section.at_most_one("steps", "angles")
     direction = section.choice("direction", ("ccw", "cw"))
     if direction is None:
@@ -366,7 +285,7 @@ def _read_orbit(section: _Section, named: bool, object_turns: bool) -> Orbit:
     )
 
 
-def _read_names(section: _Section) -> RigNames:
+def _read_names(section: Section) -> RigNames:
     pattern = section.value.get("pattern", SCANT_PATTERN)
     try:
         expression = re.compile(pattern)
@@ -385,14 +304,14 @@ def _read_names(section: _Section) -> RigNames:
     return RigNames(expression, counters["angle"], counters["tilt"])
 
 
-def _read_poses(top: _Section) -> tuple[RigPose, ...]:
+def _read_poses(top: Section) -> tuple[RigPose, ...]:
     items = top.value.get("poses", [])
     if not isinstance(items, list) or ("poses" in top.value and not items):
         raise top.bad("poses", "a list of cameras")
     poses = []
     for i, item in enumerate(items):
         item = {"matrix": item} if isinstance(item, list) else item
-        poses.append(_read_pose(_Section(top.path, f"poses[{i}]", item, _POSE_KEYS)))
+        poses.append(_read_pose(Section(top.path, f"poses[{i}]", item, _POSE_KEYS)))
     names = [pose.name for pose in poses if pose.name is not None]
     if names and len(names) < len(poses):
         lacking = next(i for i, pose in enumerate(poses) if pose.name is None)
@@ -403,7 +322,7 @@ def _read_poses(top: _Section) -> tuple[RigPose, ...]:
     return tuple(poses)
 
 
-def _read_pose(section: _Section) -> RigPose:
+def _read_pose(section: Section) -> RigPose:
     name = section.value.get("name")
     if name is not None and (isinstance(name, bool) or not isinstance(name, str | int) or name == ""):
         raise section.bad("name", "the identity of a stack, in quotes")
@@ -424,7 +343,7 @@ def _read_pose(section: _Section) -> RigPose:
     )
 
 
-def _read_matrix(section: _Section) -> NDArray[np.float64]:
+def _read_matrix(section: Section) -> NDArray[np.float64]:
     rows = section.value["matrix"]
     rows = rows if isinstance(rows, list) else []
     numbers = [[as_number(item) for item in row] if isinstance(row, list) else [] for row in rows]
@@ -440,7 +359,7 @@ def _read_matrix(section: _Section) -> NDArray[np.float64]:
     return matrix
 
 
-def _read_lens(section: _Section) -> RigLens:
+def _read_lens(section: Section) -> RigLens:
     section.at_most_one("focus_distance_mm", "magnification")
     section.at_most_one("sensor_width_mm", "pixel_pitch_um")
     lens = RigLens(
@@ -457,7 +376,7 @@ def _read_lens(section: _Section) -> RigLens:
     return lens
 
 
-def _read_stack(section: _Section) -> RigStack:
+def _read_stack(section: Section) -> RigStack:
     section.at_most_one("step_mm", "focus_distances_mm")
     distances = section.numbers("focus_distances_mm")
     motion = section.choice("motion", ("ring", "rail"))
@@ -472,28 +391,13 @@ def _read_stack(section: _Section) -> RigStack:
     )
 
 
-def _read_scale_bar(section: _Section) -> ScaleBar:
+def _read_scale_bar(section: Section) -> ScaleBar:
     length = section.optional("length_mm", positive=True)
     if length is None:
         raise section.error("length_mm", "is missing: the distance between the two markers; add it")
     markers = section.numbers("markers", 2)
-    if markers is not None and (any(m < 0 or m != int(m) for m in markers) or markers[0] == markers[1]):
+    if markers is None:
+        raise section.error("markers", "is missing: the identities of the two markers; add them, as in [0, 1]")
+    if any(m < 0 or m != int(m) for m in markers) or markers[0] == markers[1]:
         raise section.bad("markers", "the identities of two markers")
-    return ScaleBar(length, None if markers is None else (int(markers[0]), int(markers[1])))
-
-
-def suggestion(word: str, words: list[str]) -> str:
-    """ " (did you mean …?)", or nothing where no word is near."""
-    near = difflib.get_close_matches(word, words, 1, 0.5)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def as_number(value: Any) -> float | None:
-    """A finite number; YAML takes 1e-3 for text, people do not."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) and abs(number) <= HUGE else None
+    return ScaleBar(length, (int(markers[0]), int(markers[1])))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from macro_splat.capture.format import Intrinsics, Optics
 from macro_splat.capture.photographs.load import Photograph
-from macro_splat.capture.rig.format import Orbit, Rig, RigNames, RigPose, as_number, read_rig, suggestion
+from macro_splat.capture.rig.format import Orbit, Rig, RigNames, RigPose, read_rig
+from macro_splat.capture.rig.section import as_number, suggestion
 from macro_splat.capture.stacks.grouping import Stack
 from macro_splat.errors import MacroSplatError
 

@@ -195,7 +195,7 @@ class _Run:
         kind = CameraKind(ascii(name), self.camera_model, width, height, focal_length_px(photograph, width))
         stat = photograph.path.stat()
         key = digest(
-            photograph.name, stat.st_size, stat.st_mtime_ns, name,
+            photograph.name, stat.st_size, stat.st_mtime_ns, name, kind.focal_px,
             self.masks.get(photograph.name), self.sharpness.get(photograph.name),
         )  # fmt: skip
         return _Shot(photograph, stack, key, kind)
