@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,19 @@ from PIL import Image, ImageCms
 
 from macro_splat.capture.files import broken_picture
 from macro_splat.capture.photographs.exif import Exif, read_exif, stored_size
-from macro_splat.capture.photographs.raw import RAW_SUFFIXES, is_raw, open_raw
+from macro_splat.capture.photographs.folder import (
+    SAME_MOMENT_S,
+    Tell,
+    counted,
+    list_pictures,
+    looks_like_mask,
+    preference,
+    tell_of,
+    versions,
+)
+from macro_splat.capture.photographs.raw import is_raw, open_raw
 from macro_splat.errors import MacroSplatError
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
-MASK_FOLDERS = ("masks", "mask")
-MASK_ENDINGS = (".mask", "_mask", "-mask")
 BITS_PER_SAMPLE, PLANAR_CONFIGURATION, ORIENTATION = 258, 284, 274
 """TIFF's tags."""
 TURN = {
@@ -57,14 +64,18 @@ class Photograph:
     exif: Exif
 
 
-def find_photographs(folder: Path, leave_out: Iterable[Path] = ()) -> list[Photograph]:
+def find_photographs(
+    folder: Path, leave_out: Iterable[Path] = (), tell: Tell = lambda what, do: None
+) -> list[Photograph]:
     """All photographs in the folder and in those below it, in the natural order of their names (2 before 10).
 
-    Left out are hidden files, masks by their name or their folder's, and raw files beside a developed picture of the
-    same name.
+    Left out are hidden files, masks, and folders below that are captures. Of several files of one photograph, which
+    have the same name but for the ending, one is taken: no raw file where there is a developed picture, whose
+    development is the photographer's choice; the largest; and of these TIFF before PNG before JPEG.
 
     Args:
         leave_out: folders whose pictures are no photographs, for instance where masks are kept.
+        tell: called with what was left out, and what to do if it is wanted.
 
     Raises:
         MacroSplatError: no such folder, nothing in it, or the first picture that cannot be opened.
@@ -73,22 +84,50 @@ def find_photographs(folder: Path, leave_out: Iterable[Path] = ()) -> list[Photo
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise MacroSplatError(f"{folder} {what}; give the folder that holds the photographs")
-    excluded = [Path(path).resolve() for path in leave_out]
-    paths = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURE_SUFFIXES | RAW_SUFFIXES
-        and path.is_file()
-        and not any(part.startswith((".", "@")) for part in path.relative_to(folder).parts)
-        and not is_mask(path.relative_to(folder))
-        and not any(path.resolve().is_relative_to(other) for other in excluded)
-    ]
-    developed = {path.with_suffix("") for path in paths if not is_raw(path)}
-    paths = [path for path in paths if not is_raw(path) or path.with_suffix("") not in developed]
-    if not paths:
-        raise MacroSplatError(f"{folder} holds no photographs; give a folder with JPEG, PNG, TIFF or raw files")
-    photographs = [open_photograph(path, path.relative_to(folder).as_posix()) for path in paths]
+    found = list_pictures(folder, leave_out)
+    if not found.pictures:
+        but = f" but {counted(found.unread)}, which are not read" if found.unread else ""
+        but = but or (f" but the capture {found.captures[0].name}" if found.captures else "")
+        raise MacroSplatError(f"{folder} holds no photographs{but}; give a folder with JPEG, PNG, TIFF or raw files")
+    tell_of(found, folder, tell)
+    photographs, others = [], []
+    for group in versions(found.pictures):
+        best, rest = _best(group, folder)
+        photographs += best
+        others += [(path, best[0]) for path in rest]
+    if others:
+        path, best_one = min(others)
+        tell(
+            f"{len(others)} file(s) show photographs that are there in a better format and are left out, as "
+            f"{path.relative_to(folder).as_posix()} beside {best_one.path.name}.",
+            "Give other photographs other names.",
+        )
     return sorted(photographs, key=lambda photograph: natural_order(photograph.name))
+
+
+def _best(group: Sequence[Path], folder: Path) -> tuple[list[Photograph], list[Path]]:
+    """The photographs among files of one name, mostly one, and the files that show it, too. Masks are neither."""
+    raw = [path for path in group if is_raw(path)]
+    developed = [path for path in group if not is_raw(path)]
+    pictures = developed
+    if len(group) > 1:
+        pictures = [path for path in developed if path.suffix.lower() != ".png" or not looks_like_mask(path)]
+    chosen = pictures or raw[:1] or developed
+    opened = [open_photograph(path, path.relative_to(folder).as_posix()) for path in chosen]
+    if len(opened) > 1:
+        most = max(photograph.width * photograph.height for photograph in opened)
+        opened.sort(key=lambda p: preference(p.path, p.width * p.height, most))
+    best, *rest = opened
+    strange = [photograph for photograph in rest if not _same_moment(photograph.exif, best.exif)]
+    same = [photograph.path for photograph in rest if photograph not in strange]
+    return [best, *strange], same + [path for path in raw if path not in chosen]
+
+
+def _same_moment(a: Exif, b: Exif) -> bool:
+    """False where the tags say that two photographs were taken at different times."""
+    if a.taken is None or b.taken is None:
+        return True
+    return abs((a.taken.replace(tzinfo=None) - b.taken.replace(tzinfo=None)).total_seconds()) <= SAME_MOMENT_S
 
 
 def open_photograph(path: Path, name: str) -> Photograph:
@@ -117,11 +156,6 @@ def natural_order(name: str) -> tuple:
     """Key that sorts numbers in names by their value and letters without regard to case."""
     parts = re.split(r"([0-9]+)", name.casefold())
     return [(int(part), part) if i % 2 else part for i, part in enumerate(parts)], name
-
-
-def is_mask(path: Path) -> bool:
-    """Whether a picture is a mask by its name (`a.mask.png`, `a_mask.png`) or by that of a folder it lies in."""
-    return path.stem.lower().endswith(MASK_ENDINGS) or any(p.lower() in MASK_FOLDERS for p in path.parts[:-1])
 
 
 def load_photograph(photograph: Photograph, max_edge: int | None = None) -> NDArray[np.uint8]:

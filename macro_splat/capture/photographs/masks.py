@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from macro_splat.capture.files import broken_picture
-from macro_splat.capture.photographs.load import MASK_ENDINGS, MASK_FOLDERS, TURN, Photograph, open_unmapped
+from macro_splat.capture.photographs.folder import MASK_ENDINGS, MASK_FOLDERS, looks_like_mask
+from macro_splat.capture.photographs.load import TURN, Photograph, open_unmapped
 from macro_splat.capture.photographs.raw import is_raw
 from macro_splat.errors import MacroSplatError
 
@@ -47,7 +48,7 @@ def find_mask(photograph: Photograph, folder: Path | None = None) -> Path | NDAr
     Looked for, in this order: in `folder`; in `masks/` or `mask/` in the folder of photographs, beside it, and in that
     of the photograph; beside the photograph; in its alpha channel. Names are those of the photograph with any
     picture's ending, or with one added (`a.png`, `a.jpg.png`), and with `.mask`, `_mask` or `-mask` (`a.mask.png`,
-    `a_mask.png`, `a.jpg.mask.png`).
+    `a_mask.png`, `a.jpg.mask.png`). Beside the photograph `a.jpg.png` and `a.png` count where they look like a mask.
 
     Raises:
         MacroSplatError: `folder` is none.
@@ -75,6 +76,9 @@ def find_mask(photograph: Photograph, folder: Path | None = None) -> Path | NDAr
         same = place / name.name
         if stems is everything and same.is_file() and not is_raw(same):
             return same
+    for beside in (parent / (base + ending) for base in (name.name, name.stem) for ending in (".png", ".PNG")):
+        if beside != photograph.path and beside.is_file() and looks_like_mask(beside):
+            return beside
     return _alpha(photograph)
 
 

@@ -92,8 +92,12 @@ class _Run:
         settings = self.settings
         with self._timed("find"):
             self.rig = None if settings.rig is None else read_rig(settings.rig)
-            leave_out = [self.out / "images", *([] if settings.mask_folder is None else [settings.mask_folder])]
-            photographs = find_photographs(self.folder, leave_out)
+            leave_out = [self.out, self.out / "images", settings.mask_folder]
+            photographs = find_photographs(
+                self.folder,
+                [path for path in leave_out if path is not None],
+                lambda what, do: self.problems.append({"severity": "hint", "what": what, "do": do}),
+            )
             self.work.mkdir(parents=True, exist_ok=True)
         with self._timed("stacks"):
             motion = settings.stack_motion or (None if self.rig is None else self.rig.stack.motion)
