@@ -5,121 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
-from macro_splat.capture import Capture, SparsePoints, read_capture
-from macro_splat.capture.process import survey, write
+from macro_splat.capture import Capture, read_capture
 from macro_splat.capture.process.pipeline import process
 from macro_splat.capture.process.settings import ProcessSettings
-from macro_splat.capture.sfm import solve
 from macro_splat.errors import MacroSplatError
-from tests.captures import FOCAL_LENGTH_MM, sample_ball, write_capture
-
-VIEWS, SLICES = 6, 3
-
-
-@pytest.fixture(scope="module")
-def truth_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A capture whose photographs are processed anew."""
-    folder = tmp_path_factory.mktemp("truth")
-    return write_capture(folder, views=VIEWS, slices=SLICES, test_views=0, width=96, height=72)
-
-
-@pytest.fixture(scope="module")
-def truth(truth_folder: Path) -> Capture:
-    return read_capture(truth_folder)
-
-
-@pytest.fixture
-def card(truth_folder: Path, tmp_path: Path) -> Path:
-    """Its photographs alone."""
-    shutil.copytree(truth_folder / "images", tmp_path / "card")
-    return tmp_path / "card"
-
-
-@pytest.fixture
-def rig(truth: Capture, tmp_path: Path) -> Path:
-    """A rig.yaml that describes it."""
-    poses, focus = {}, []
-    for frame in truth.frames:
-        poses[frame.stack_id] = {"name": frame.stack_id, "matrix": frame.camera_to_world.tolist()}
-        if frame.stack_id == "000":
-            focus.append(frame.optics.focus_distance)
-    image_distance = FOCAL_LENGTH_MM * 120 / (120 - FOCAL_LENGTH_MM)
-    lens = {
-        "focal_length_mm": FOCAL_LENGTH_MM,
-        "f_number": 4.0,
-        "focus_distance_mm": 120.0,
-        "pixel_pitch_um": 1000 * image_distance / truth.frames[0].intrinsics.fl_x,
-        "breathing": False,
-    }
-    stack = {"motion": "ring", "focus_distances_mm": focus}
-    path = tmp_path / "rig.yaml"
-    path.write_text(yaml.safe_dump({"lens": lens, "stack": stack, "poses": list(poses.values())}))
-    return path
-
-
-@pytest.fixture
-def found_poses(truth: Capture, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Structure from motion that finds the true poses, at half the size, from the first photograph of each stack."""
-    seen: dict[str, Any] = {"lost": ()}
-
-    def reconstruct(stacks: Any, **options: Any) -> solve.Reconstruction:
-        seen.update(options, stacks=stacks)
-        frames = {Path(frame.name).name: frame for frame in truth.frames}
-        names = [p.name for stack in stacks for p in stack.photographs if stack.id not in seen["lost"]]
-        poses = {name: frames[name].camera_to_world.copy() for name in names}
-        for pose in poses.values():
-            pose[:3, 3] *= 0.5
-        xyz, rgb = sample_ball(200)
-        return solve.Reconstruction(
-            poses,
-            {name: frames[name].intrinsics for name in names},
-            SparsePoints(0.5 * xyz, rgb),
-            0.4,
-            1000,
-            tuple(stack.photographs[0].name for stack in stacks if stack.id not in seen["lost"]),
-            tuple(p.name for stack in stacks for p in stack.photographs if stack.id in seen["lost"]),
-        )
-
-    monkeypatch.setattr(solve, "reconstruct", reconstruct)
-    return seen
-
-
-def by_name(**settings: Any) -> ProcessSettings:
-    return ProcessSettings(stack_by="name", threads=1, **settings)
-
-
-def originals(folder: Path) -> dict[str, tuple[bytes, int]]:
-    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
-
-
-@pytest.fixture
-def work_done(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Counts the costly steps as they are taken."""
-    done: Counter[str] = Counter()
-
-    def counted(module: Any, name: str) -> None:
-        step: Callable[..., Any] = getattr(module, name)
-
-        def count(*arguments: Any, **options: Any) -> Any:
-            done[name] += 1
-            return step(*arguments, **options)
-
-        monkeypatch.setattr(module, name, count)
-
-    counted(survey, "sharpness_map")
-    counted(write, "write_image")
-    return done
-
+from tests.capture.cards import SLICES, VIEWS, by_name, originals
+from tests.captures import sample_ball, write_capture
 
 # --- with a rig ---------------------------------------------------------------------------------------------------
 
@@ -153,49 +51,6 @@ def test_photographs_and_a_rig_give_the_capture_that_they_are_of(
             assert thumbnail.size == (96, 72)
         values = np.load(tmp_path / "out" / ".process" / "sharpness" / f"{name}.npy")
         assert values.mean() == pytest.approx(photograph["sharpness"], rel=1e-5)
-
-
-def test_a_rerun_does_what_has_changed_and_nothing_else(
-    card: Path, rig: Path, tmp_path: Path, work_done: Counter[str]
-) -> None:
-    count = VIEWS * SLICES
-    process(card, tmp_path / "out", by_name(rig=rig))
-    assert work_done == {"sharpness_map": count, "write_image": count}
-    process(card, tmp_path / "out", by_name(rig=rig))
-    assert work_done == {"sharpness_map": count, "write_image": count}
-
-    with Image.open(card / "002_1.png") as image:
-        turned = image.rotate(180)
-    turned.save(card / "002_1.png")
-    process(card, tmp_path / "out", by_name(rig=rig))
-    assert work_done == {"sharpness_map": count + 1, "write_image": count + 1}
-    assert (tmp_path / "out" / "images" / "002_1.png").read_bytes() == (card / "002_1.png").read_bytes()
-
-    (tmp_path / "out" / "images" / "000_0.png").unlink()
-    process(card, tmp_path / "out", by_name(rig=rig))
-    assert work_done == {"sharpness_map": count + 1, "write_image": count + 2}
-
-    process(card, tmp_path / "out", by_name(rig=rig, max_image_edge=48))
-    assert work_done == {"sharpness_map": count + 1, "write_image": 2 * count + 2}
-    assert read_capture(tmp_path / "out").frames[0].intrinsics.width == 48
-
-
-@pytest.mark.parametrize("stage", ["Sharpness", "Images"])
-def test_an_interrupted_run_goes_on(card: Path, rig: Path, tmp_path: Path, work_done: Counter[str], stage: str) -> None:
-    def interrupt(what: str, done: int, total: int) -> None:
-        if what == stage and done == 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        process(card, tmp_path / "out", by_name(rig=rig), progress=interrupt)
-    assert not (tmp_path / "out" / "transforms.json").exists()
-    assert not list((tmp_path / "out").rglob("*.unfinished"))
-    process(card, tmp_path / "out", by_name(rig=rig))
-    assert len(read_capture(tmp_path / "out").frames) == VIEWS * SLICES
-    count = VIEWS * SLICES
-    # One more may have begun while the run was told to stop.
-    assert work_done["sharpness_map"] <= count + 1
-    assert work_done["write_image"] <= count + 1
 
 
 def test_progress_reaches_the_end_of_every_stage(card: Path, rig: Path, tmp_path: Path) -> None:
@@ -307,30 +162,6 @@ def test_blurred_photographs_are_left_out_on_request(card: Path, tmp_path: Path,
         Image.fromarray(slope).save(path)
     with pytest.raises(MacroSplatError, match=f"all {VIEWS * SLICES} photographs are blurred"):
         process(card, tmp_path / "out", by_name(leave_out_blurred=True))
-
-
-def test_without_poses_there_is_a_report_and_no_capture(
-    card: Path, rig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    process(card, tmp_path / "out", by_name(rig=rig))
-
-    def reconstruct(*_: Any, **__: Any) -> None:
-        raise MacroSplatError("no poses could be found for a.jpg; photograph with more overlap")
-
-    monkeypatch.setattr(solve, "reconstruct", reconstruct)
-    with pytest.raises(MacroSplatError, match=r"no poses could be found.*report\.html"):
-        process(card, tmp_path / "out", by_name())
-    record = json.loads((tmp_path / "out" / "process.json").read_text())
-    assert {
-        "severity": "error",
-        "what": "no poses could be found for a.jpg",
-        "do": "photograph with more overlap",
-    } in record["problems"]
-    assert record["poses"]["source"] is None
-    assert not any(p["used"] for p in record["photographs"])
-    assert (tmp_path / "out" / "report.html").exists()
-    assert not (tmp_path / "out" / "transforms.json").exists()
-    assert not list((tmp_path / "out" / "images").iterdir())
 
 
 def test_to_look_at_photographs_needs_no_poses(card: Path, tmp_path: Path) -> None:

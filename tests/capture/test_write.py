@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 
 from macro_splat.capture import Intrinsics, Optics, SparsePoints, read_capture
 from macro_splat.capture.photographs.load import find_photographs
+from macro_splat.capture.process import write as module
 from macro_splat.capture.process.mask_stage import PreparedMask
 from macro_splat.capture.process.poses import PosedPhotograph, Poses
 from macro_splat.capture.process.stage_cache import StageCache
@@ -131,8 +134,55 @@ def test_another_run_leaves_nothing_of_the_one_before_but_what_others_put_there(
     assert not (tmp_path / "images" / "000_0.png").exists()
     assert (tmp_path / "images" / "mine.txt").exists()
     assert len(read_capture(tmp_path).frames) == 5
-    CaptureWriter(tmp_path, StageCache(tmp_path / ".process"), max_edge=None, threads=1).clear()
-    assert [path.name for path in tmp_path.rglob("*") if path.suffix in (".png", ".ply")] == [
-        path.name for path in (tmp_path / "card").rglob("*") if path.suffix in (".png", ".ply")
-    ]
-    assert not (tmp_path / "transforms.json").exists()
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    paths = [folder / "transforms.json", folder / "sparse_pc.ply", *(folder / "images").rglob("*")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if path.is_file()}
+
+
+def writer_of(folder: Path) -> CaptureWriter:
+    return CaptureWriter(folder, StageCache(folder / ".process"), max_edge=None, threads=1)
+
+
+def test_the_earlier_capture_comes_back(photographs: Path, tmp_path: Path) -> None:
+    poses, out = poses_of(photographs), tmp_path / "out"
+    write(photographs, out, poses, left_out={"002_1.png"})
+    writer_of(out).settle()
+    before = content(out)
+    write(photographs, out, replace(poses, points=None), left_out={"000_0.png"}, max_edge=24)
+    assert content(out) != before
+    writer_of(out).restore()
+    assert content(out) == before
+    write(photographs, out, poses)
+    writer_of(out).settle()
+    writer_of(out).restore()
+    assert len(read_capture(out).frames) == 6
+
+
+@pytest.mark.parametrize("moves", range(0, 20, 3))
+def test_a_run_killed_at_any_moment_leaves_one_of_both_captures(
+    photographs: Path, tmp_path: Path, moves: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight files go aside and eight take their place."""
+    poses, out = poses_of(photographs), tmp_path / "out"
+    write(photographs, out, poses)
+    writer_of(out).settle()
+    before, left = content(out), [moves]
+
+    def move(source: Path, target: Path) -> None:
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        whole_move(source, target)
+
+    whole_move = module._move
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_move", move)
+        with suppress(KeyboardInterrupt):
+            write(photographs, out, poses, max_edge=24)
+    writer_of(out).recover()
+    after = content(out)
+    if after != before:
+        assert {frame.intrinsics.width for frame in read_capture(out).frames} == {24}
+        assert moves > len(before)

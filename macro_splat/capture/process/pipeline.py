@@ -50,7 +50,7 @@ def process(
     """Make the capture `out` from the photographs in `folder`, which are only ever read.
 
     Leaves transforms.json, images/, masks/, sparse_pc.ply, process.json and report.html, and in .process/ what a rerun
-    needs. Where no poses can be found there are process.json and the report all the same.
+    needs. Where no poses can be found there are process.json and the report all the same, and an earlier capture stays.
 
     Args:
         progress: called from this thread.
@@ -99,6 +99,7 @@ class _Run:
                 lambda what, do: self.problems.append({"severity": "hint", "what": what, "do": do}),
             )
             self.work.mkdir(parents=True, exist_ok=True)
+            self._writer().recover()
         with self._timed("stacks"):
             motion = settings.stack_motion or (None if self.rig is None else self.rig.stack.motion)
             self.stacks = group_stacks(photographs, by=settings.stack_by, pattern=settings.stack_pattern, motion=motion)
@@ -116,7 +117,7 @@ class _Run:
             failure = error
             self._tell("error", str(error))
             self.poses, self.images = None, {}
-            self._writer().clear()
+            self._writer().restore()
         record = self._report(capture)
         if failure is not None:
             raise MacroSplatError(f"{failure} ({self.out / 'report.html'} shows what was found)") from failure
@@ -229,12 +230,12 @@ class _Run:
     def _write(self) -> Capture | None:
         """Write the capture of all photographs that have poses, and read it as training will."""
         if self.poses is None:
-            self._writer().clear()
             return None
         masks = {name: mask for name, mask in self.masks.items() if not mask.for_poses_only}
         ground = ground_of(masks, self.looks) if self.settings.mask_meaning == "carve" else None
         self.images = self._writer().write(self.stacks, self.poses, set(self.left_out), masks, ground, self.progress)
         capture = read_capture(self.out)
+        self._writer().settle()
         for warning in capture.warnings:
             self._tell("warning", warning.removeprefix(f"{capture.path}: "))
         return capture
@@ -243,6 +244,9 @@ class _Run:
         """Write process.json and the report."""
         from macro_splat.report.capture_report import write_capture_report
 
+        if capture is None and (self.out / "transforms.json").is_file():
+            what = "The capture of an earlier run is kept: transforms.json and images are not of this run"
+            self._tell("warning", f"{what}; remove them if they are not wanted")
         record = make_record(
             self.folder,
             self.settings,

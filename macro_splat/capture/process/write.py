@@ -10,6 +10,8 @@ take it for a silhouette, and the rim of a ground of another colour would stay.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ from macro_splat.capture.photographs.load import Photograph, reduced_size
 from macro_splat.capture.process.mask_stage import PreparedMask
 from macro_splat.capture.process.parallel import Progress, for_each, threads_for
 from macro_splat.capture.process.poses import Poses
+from macro_splat.capture.process.settings import WORK
 from macro_splat.capture.process.stage_cache import StageCache, file_fingerprint, fingerprint, key_of
 from macro_splat.capture.process.write_image import image_name, write_image, write_mask
 from macro_splat.capture.stacks.grouping import Stack
@@ -52,14 +55,40 @@ class WrittenFrame:
 
 
 class CaptureWriter:
-    """Writes into one folder, and removes what an earlier run left there and this one does not."""
+    """Writes into one folder, and removes what an earlier run left there and this one does not.
+
+    All of a capture is written beside the earlier one before it takes its place, and the earlier one is kept until
+    `settle`: whatever goes wrong before, `restore` brings it back.
+    """
 
     def __init__(self, out: Path, cache: StageCache, *, max_edge: int | None, threads: int | None) -> None:
         self._out, self._cache, self._max_edge, self._threads = out, cache, max_edge, threads
+        self._new, self._old = out / WORK / "new", out / WORK / "old"
 
-    def clear(self) -> None:
-        """Remove the capture that an earlier run wrote."""
-        self._remember([])
+    def settle(self) -> None:
+        """The new capture is good: forget the earlier one."""
+        shutil.rmtree(self._old, ignore_errors=True)
+
+    def restore(self) -> None:
+        """Put the earlier capture back, if there was one; else remove the new one."""
+        if not self._old.is_dir():
+            return
+        before = set(self._cache.get("written", "before", "") or ())
+        for name in before | set(self._cache.get("written", "files", "") or ()):
+            saved = self._old / name
+            if saved.is_file():
+                os.replace(saved, self._out / name)
+            elif name not in before:
+                (self._out / name).unlink(missing_ok=True)
+        self._cache.put("written", "files", "", sorted(before))
+        self.settle()
+
+    def recover(self) -> None:
+        """Bring to its end what a run that was killed had begun."""
+        if (self._out / TRANSFORMS).is_file():
+            self.settle()
+        else:
+            self.restore()
 
     def write(
         self,
@@ -70,7 +99,7 @@ class CaptureWriter:
         ground: Sequence[int] | None,
         progress: Progress,
     ) -> dict[str, str]:
-        """Write all photographs that have poses.
+        """Write all photographs that have poses, then let them take the place of an earlier capture.
 
         Args:
             left_out: names of photographs that are not wanted.
@@ -90,9 +119,6 @@ class CaptureWriter:
         files = [TRANSFORMS, *images.values(), *(mask_name(name) for name in images if name in masks)]
         files += [] if poses.points is None else [POINTS]
 
-        self._remember(files, keep_others=True)
-        # Until the images are all there, the old file would describe others.
-        (self._out / TRANSFORMS).unlink(missing_ok=True)
         for_each(
             photographs,
             lambda photograph: self._write_image(photograph, images[photograph.name], masks, ground),
@@ -101,7 +127,8 @@ class CaptureWriter:
             progress=progress,
         )
         if poses.points is not None:
-            write_points(poses.points, self._out / POINTS)
+            self._new.mkdir(parents=True, exist_ok=True)
+            write_points(poses.points, self._new / POINTS)
         frames = []
         for name, (photograph, stack, index) in chosen.items():
             posed, single = poses.photographs[name], len(stack.photographs) == 1
@@ -117,8 +144,9 @@ class CaptureWriter:
                 )
             )
         points = None if poses.points is None else POINTS
-        write_transforms(frames, self._out / TRANSFORMS, scene_unit="mm" if poses.mm else None, points=points)
-        self._remember(files)
+        self._new.mkdir(parents=True, exist_ok=True)
+        write_transforms(frames, self._new / TRANSFORMS, scene_unit="mm" if poses.mm else None, points=points)
+        self._exchange(files)
         return images
 
     def _write_image(
@@ -135,21 +163,44 @@ class CaptureWriter:
             self._max_edge,
             [file_fingerprint(mask.path), list(ground)] if mask is not None and ground is not None else None,
         )
-        if not target.is_file() or self._cache.get("images", image, key) != file_fingerprint(target):
-            outside = (mask.load(), ground) if mask is not None and ground is not None else None
-            write_image(photograph, target, self._max_edge, outside)
-            self._cache.put("images", image, key, file_fingerprint(target))
+        if not self._is_written(target, image, key):
+            staged = self._new / image
+            if not self._is_written(staged, image, key):
+                outside = (mask.load(), ground) if mask is not None and ground is not None else None
+                write_image(photograph, staged, self._max_edge, outside)
+                self._cache.put("images", image, key, file_fingerprint(staged))
         if mask is not None:
-            copy = self._out / mask_name(photograph.name)
+            name = mask_name(photograph.name)
+            copy = self._out / name
             if not copy.is_file() or copy.read_bytes() != mask.path.read_bytes():
-                write_mask(mask.load(), copy)
+                write_mask(mask.load(), self._new / name)
 
-    def _remember(self, files: Sequence[str], *, keep_others: bool = False) -> None:
-        """Note which files there are, or are about to be, and remove those of earlier runs that are none of them."""
-        others = set(self._cache.get("written", "files", "") or ()) - set(files)
-        for name in () if keep_others else others:
-            (self._out / name).unlink(missing_ok=True)
-        self._cache.put("written", "files", "", [*files, *(sorted(others) if keep_others else ())])
+    def _is_written(self, path: Path, image: str, key: str) -> bool:
+        """Whether a file is the image that was written for this key; moving it changes nothing."""
+        return path.is_file() and self._cache.get("images", image, key) == file_fingerprint(path)
+
+    def _exchange(self, files: Sequence[str]) -> None:
+        """Let what was written take its place; what was there before goes aside."""
+        before = self._cache.get("written", "files", "") or ()
+        changed = [name for name in files if (self._new / name).is_file()]
+        gone = set(before) - set(files)
+        self._cache.put("written", "before", "", list(before))
+        self._cache.put("written", "files", "", [*files, *sorted(gone)])
+        self._old.mkdir(parents=True, exist_ok=True)
+        # Without this file there is no capture: it goes first and comes last.
+        for name in dict.fromkeys([TRANSFORMS, *changed, *sorted(gone)]):
+            _move(self._out / name, self._old / name)
+        for name in sorted(changed, key=lambda name: name == TRANSFORMS):
+            _move(self._new / name, self._out / name)
+        self._cache.put("written", "files", "", list(files))
+        shutil.rmtree(self._new, ignore_errors=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename a file, if it is there."""
+    if source.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, target)
 
 
 def mask_name(name: str) -> str:
