@@ -53,12 +53,15 @@ def faces(rng: np.random.Generator) -> list[tuple[NDArray[np.float64], NDArray[n
     return [(top, texture(rng, 256))] + [(side @ turn.T, texture(rng, 256)) for turn in turns]
 
 
-def render(pose: NDArray[np.float64], box: list, ground: NDArray[np.uint8]) -> tuple[NDArray, NDArray]:
+def render(
+    pose: NDArray[np.float64], box: list, ground: NDArray[np.uint8], width: int = WIDTH
+) -> tuple[NDArray, NDArray]:
     """Picture [H, W, 3] and mask [H, W] of the box, which is convex: faces that look at the camera are seen.
 
-    Drawn at four times the size and averaged, so that slanted faces do not alias.
+    Drawn at four times the size and averaged, so that slanted faces do not alias. Wider ones show the same, finer.
     """
-    size = (4 * WIDTH, 4 * HEIGHT)
+    height, focal = width * HEIGHT // WIDTH, FOCAL * width / WIDTH
+    size = (4 * width, 4 * height)
     picture, mask = cv2.resize(ground, size), np.zeros((size[1], size[0]), np.uint8)
     world_to_camera = np.diag([1.0, -1.0, -1.0, 1.0]) @ np.linalg.inv(pose)
     for corners, image in box:
@@ -66,15 +69,15 @@ def render(pose: NDArray[np.float64], box: list, ground: NDArray[np.uint8]) -> t
         if normal @ (pose[:3, 3] - corners[0]) <= 0:
             continue
         seen = corners @ world_to_camera[:3, :3].T + world_to_camera[:3, 3]
-        pixels = 4 * (FOCAL * seen[:, :2] / seen[:, 2:] + (WIDTH / 2, HEIGHT / 2)) - 0.5  # centres at integers
+        pixels = 4 * (focal * seen[:, :2] / seen[:, 2:] + (width / 2, height / 2)) - 0.5  # centres at integers
         n = len(image) - 0.5
         square = np.array([(-0.5, -0.5), (n, -0.5), (n, n), (-0.5, n)], np.float32)
         homography = cv2.getPerspectiveTransform(square, pixels.astype(np.float32))
         covered = cv2.warpPerspective(np.full(image.shape[:2], 255, np.uint8), homography, size) > 127
         picture[covered] = cv2.warpPerspective(image, homography, size, borderMode=cv2.BORDER_REPLICATE)[covered]
         mask[covered] = 255
-    small = cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    return small, cv2.resize(mask, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    return small, cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
 
 
 @dataclass
