@@ -15,6 +15,8 @@ from macro_splat.errors import MacroSplatError
 
 FOCUS_REACH = 10.0
 """A plane of focus so many times nearer than the nearest points, or farther than the farthest, is in another unit."""
+FOCUS_SHORT = 0.7
+"""A stack focused nearer than this part of the distance to the nearest points, in all slices, missed the object."""
 DISTANCES_MM = (2.0, 20_000.0)
 """From a microscope's objective to a room: photographs of a scene nearer or farther have another unit."""
 PUPIL_RATIO = 5.0
@@ -71,6 +73,9 @@ def scene_distances(capture: Capture) -> NDArray[np.float64] | None:
 def _check_lenses(capture: Capture, distances: NDArray[np.float64] | None) -> list[str]:
     unit = f'scene units ("{capture.scene_unit}")' if capture.scene_unit else "the units of the poses"
     too_far, unequal = [], []
+    # By stack: the first slices of one are meant to be focused before the object.
+    short: dict[str, list[str]] = defaultdict(list)
+    reached: set[str] = set()
     for i, frame in enumerate(capture.frames):
         where = f"{capture.path}: frame '{frame.name}'"
         focus, pupil = frame.optics.focus_distance, frame.optics.aperture_radius
@@ -81,6 +86,17 @@ def _check_lenses(capture: Capture, distances: NDArray[np.float64] | None) -> li
                 f"focus; give it in {unit}, from the centre of projection, or null where it is unknown"
             )
         reach = focus if focus is not None else far
+        focal_length = frame.optics.focal_length_mm
+        if focus is not None and focal_length and focus * (capture.mm_per_unit or np.nan) <= focal_length:
+            raise MacroSplatError(
+                f"{where}: `focus_distance` is {focus * (capture.mm_per_unit or 1):g} mm, within `focal_length_mm` of "
+                f"{focal_length:g}: no lens focuses there; give it from the centre of projection, or null where it is "
+                "unknown"
+            )
+        if focus is not None and focus < near * FOCUS_SHORT:
+            short[frame.stack_id or frame.name].append(f"{frame.name} ({focus:g}, the scene begins {near:.4g} away)")
+        else:
+            reached.add(frame.stack_id or frame.name)
         if pupil is not None and pupil > reach:
             raise MacroSplatError(
                 f"{where}: `aperture_radius` is {pupil:g}, wider than the {reach:.4g} to the scene: no lens is; "
@@ -94,6 +110,12 @@ def _check_lenses(capture: Capture, distances: NDArray[np.float64] | None) -> li
             if not 1 / PUPIL_RATIO < ratio < PUPIL_RATIO:
                 unequal.append(f"{frame.name} ({pupil * capture.mm_per_unit:.3g} mm, {engraved:.3g} mm)")
     warnings = []
+    missed = [told for stack, frames in short.items() if stack not in reached for told in frames]
+    if missed:
+        warnings.append(
+            f"{capture.path}: the plane of focus lies clearly before the scene in {_few(missed)}: nothing is sharp "
+            f"there, or `focus_distance` is not in {unit} from the centre of projection; correct it or leave it out"
+        )
     if too_far:
         warnings.append(
             f"{capture.path}: `focus_distance` is far beyond the scene in {_few(too_far)}: it must be in {unit}"

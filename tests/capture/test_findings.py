@@ -117,6 +117,12 @@ def test_missing_exif() -> None:
     assert findings(some, like="Only 3 of 9 photographs say")
 
 
+@pytest.mark.parametrize(("focus", "told"), [(89.0, True), (90.0, True), (310.0, False), (None, False)])
+def test_a_focus_that_cannot_be(focus: float | None, told: bool) -> None:
+    process = process_of([*singles(9), photograph("x.png", "x", exif={"focus_distance_mm": focus})])
+    assert bool(findings(process, like=f"where no lens focuses: x.png ({focus or 0:g} mm)")) is told
+
+
 def test_known_problems_are_not_repeated() -> None:
     process = process_of(singles(3))
     process["problems"] = find_problems(process)

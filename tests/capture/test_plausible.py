@@ -48,6 +48,11 @@ def _first_frame(**keys: object) -> Callable[[dict], None]:
     ("keys", "complaint"),
     [
         ({"focus_distance": 0.12}, r"frame 'images/000.png': `focus_distance` is 0.12 but the scene begins 11\d"),
+        (
+            {"focus_distance": 48.0, "focal_length_mm": 50.0},
+            r"`focus_distance` is 48 mm, within `focal_length_mm` of 50",
+        ),
+        ({"focus_distance": 50.0, "focal_length_mm": 50.0}, r"frame 'images/000.png': `focus_distance` is 50 mm, with"),
         ({"aperture_radius": 1250.0}, r"frame 'images/000.png': `aperture_radius` is 1250, wider than the 11\d"),
         ({"aperture_radius": 1250.0, "focus_distance": None}, r"`aperture_radius` is 1250, wider than the 1\d\d"),
     ],
@@ -66,6 +71,7 @@ def _same_stack_for_all(t: dict) -> None:
 @pytest.mark.parametrize(
     ("edit", "slices", "warning"),
     [
+        (_first_frame(focus_distance=70.0), 1, r"clearly before the scene in images/000.png \(70, the scene begins 11"),
         (_first_frame(focus_distance=112_000.0), 1, r"`focus_distance` is far beyond the scene in images/000.png"),
         (
             _first_frame(aperture_radius=0.625),
@@ -113,3 +119,33 @@ def test_photographs_that_differ_in_one_pixel_are_different(tmp_path: Path) -> N
             t["frames"][i]["file_path"] = t["train_filenames"][i] = name
 
     assert read_capture(edit_transforms(folder, edit)).warnings == ()
+
+
+@pytest.mark.parametrize(("slices", "distances", "told"), [(3, [70, 80, 115], 0), (3, [60, 70, 75], 1)])
+def test_first_slices_may_be_focused_before_the_object(
+    tmp_path: Path, slices: int, distances: list[float], told: int
+) -> None:
+    """The ball begins at 110 mm."""
+
+    def edit(t: dict) -> None:
+        for frame in t["frames"]:
+            frame["focus_distance"] = distances[frame["stack_index"]]
+
+    warnings = read_capture(edit_transforms(write_capture(tmp_path, slices=slices, test_views=0), edit)).warnings
+    assert len([warning for warning in warnings if "clearly before the scene" in warning]) == told
+
+
+def test_a_focus_within_the_focal_length_is_told_in_any_unit(tmp_path: Path) -> None:
+    def edit(t: dict) -> None:
+        for frame in t["frames"]:
+            frame.pop("aperture_radius", None)
+            frame["focus_distance"] = 12.0
+            frame["focal_length_mm"] = 130.0
+            frame["transform_matrix"] = np.array(frame["transform_matrix"]).tolist()
+            for row in frame["transform_matrix"][:3]:
+                row[3] /= 10
+        t["scene_unit"] = "cm"
+        t.pop("ply_file_path", None)
+
+    with pytest.raises(MacroSplatError, match=r"`focus_distance` is 120 mm, within `focal_length_mm` of 130"):
+        read_capture(edit_transforms(write_capture(tmp_path, test_views=0), edit))

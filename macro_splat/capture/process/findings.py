@@ -213,6 +213,23 @@ def _mixed_cameras(process: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
+def _impossible_focus(process: Mapping[str, Any]) -> list[Problem]:
+    impossible = [
+        f"{p['name']} ({focus:g} mm)"
+        for p in process["photographs"]
+        if (focus := p["exif"]["focus_distance_mm"]) and focus <= (p["exif"]["focal_length_mm"] or 0)
+    ]
+    if not impossible:
+        return []
+    return [
+        _warning(
+            f"By EXIF data {_count(len(impossible), 'photograph')} would be focused nearer than the focal length, "
+            f"where no lens focuses: {_few(impossible)}.",
+            "The distance is not used; describe the lens in a rig file if you know it.",
+        )
+    ]
+
+
 def _no_scale(process: Mapping[str, Any]) -> list[Problem]:
     scale = process["scale"]
     if process["poses"]["source"] is None:
@@ -257,6 +274,7 @@ _FINDERS: tuple[Callable[[Mapping[str, Any]], list[Problem]], ...] = (
     _one_frame_stacks,
     _incomplete_stacks,
     _mixed_cameras,
+    _impossible_focus,
     _no_scale,
 )
 
