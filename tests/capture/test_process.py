@@ -67,6 +67,21 @@ def test_progress_reaches_the_end_of_every_stage(card: Path, rig: Path, tmp_path
         assert steps == [(i, count) for i in range(count + 1)]
 
 
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"scale_factor": 2.0}, "--scale-factor 2.0 is not used: the rig tells its poses in mm"),
+        ({"markers": "loose:10"}, "--markers loose:10 is not used: the rig tells its poses in mm"),
+        ({"scale_factor": 2.0, "poses": "none"}, "--scale-factor 2.0 is not used: there are no poses"),
+    ],
+)
+def test_a_scale_that_is_not_used_is_told(
+    card: Path, rig: Path, tmp_path: Path, settings: dict[str, Any], what: str
+) -> None:
+    record = process(card, tmp_path / "out", by_name(rig=rig, **settings))
+    assert what in [problem["what"] for problem in record["problems"]]
+
+
 # --- by structure from motion -------------------------------------------------------------------------------------
 
 
@@ -167,6 +182,8 @@ def test_blurred_photographs_are_left_out_on_request(card: Path, tmp_path: Path,
 def test_to_look_at_photographs_needs_no_poses(card: Path, tmp_path: Path) -> None:
     record = process(card, tmp_path / "out", by_name(poses="none"))
     assert record["poses"]["source"] is None
+    assert "error" not in {problem["severity"] for problem in record["problems"]}
+    assert any("Poses were not looked for" in problem["what"] for problem in record["problems"])
     assert len(record["photographs"]) == VIEWS * SLICES
     assert (tmp_path / "out" / "report.html").exists()
 

@@ -151,6 +151,8 @@ class _Run:
             self.masks = prepare_masks(
                 photographs, settings, self.work, self.cache, for_poses=by_sfm, progress=self.progress
             )
+        if not by_sfm:
+            self._tell_unused_scale(by_rig)
         if by_rig and rig is not None:
             with self._timed("poses"):
                 # Of all photographs, left out or not: a slice is known by its place in the stack.
@@ -222,6 +224,14 @@ class _Run:
             deviation = scale.deviation if math.isfinite(scale.deviation) else None
             self.scale = {"source": "markers", "mm_per_unit": scale.mm_per_unit, "deviation": deviation}
         return poses if self.scale is None else poses.scaled_to_mm(self.scale["mm_per_unit"])
+
+    def _tell_unused_scale(self, by_rig: bool) -> None:
+        """Say that what was given for poses from the photographs counts for nothing here."""
+        given = {"--scale-factor": self.settings.scale_factor, "--markers": self.settings.markers}
+        why = "the rig tells its poses in mm" if by_rig else "there are no poses"
+        for flag, value in given.items():
+            if value is not None:
+                self._tell("warning", f"{flag} {value} is not used: {why}; leave it out, or find poses by --poses sfm")
 
     def _writer(self) -> CaptureWriter:
         settings = self.settings
