@@ -212,6 +212,8 @@ ORBIT = "turntable: {direction: ccw, steps: 3, radius_mm: 150}\n"
     ("text", "complaint"),
     [
         ("turntable: [", "is no valid YAML"),
+        ("stack: {step_mm: 1, motion: rail, step_mm: 2}", "'step_mm' is there twice; keep one"),
+        ("stack: {motion: rail}\nstack: {motion: ring}", "'stack' is there twice; keep one"),
         ("!!timestamp x", "is no valid YAML"),
         ("", "holds None; it must be a mapping of turntable"),
         ("turntabel: {}", "`turntabel` is unknown (did you mean 'turntable'?)"),

@@ -20,6 +20,7 @@ from macro_splat.capture.process.stage_cache import StageCache
 from macro_splat.capture.process.write import CaptureWriter, reduced
 from macro_splat.capture.process.write_image import write_mask
 from macro_splat.capture.stacks.grouping import group_stacks
+from tests.capture.photographs import exif_block
 from tests.captures import sample_ball, write_capture
 
 LENS = Intrinsics(520.0, 521.0, 23.5, 18.2, 48, 36, (0.01, -0.02, 0.0, 0.0, 0.001, 0.002))
@@ -186,3 +187,16 @@ def test_a_run_killed_at_any_moment_leaves_one_of_both_captures(
     if after != before:
         assert {frame.intrinsics.width for frame in read_capture(out).frames} == {24}
         assert moves > len(before)
+
+
+def test_photographs_of_like_names_have_images_of_their_own(photographs: Path, tmp_path: Path) -> None:
+    """A TIFF's image is a PNG; these two were taken at different times."""
+    for k, name in enumerate(("a.tif", "a.tif.png")):
+        exif = exif_block(tags={0x9003: f"2024:05:01 12:0{k}:00"}).tobytes()
+        Image.new("RGB", (48, 36), (99, k, 0)).save(photographs / name, exif=exif)
+    images = write(photographs, tmp_path, poses_of(photographs))
+    assert images["a.tif.png"] == "images/a.tif.png"
+    assert images["a.tif"] == "images/a.tif_.png"
+    for k, name in enumerate(("a.tif", "a.tif.png")):
+        with Image.open(tmp_path / images[name]) as image:
+            assert image.getpixel((0, 0)) == (99, k, 0)

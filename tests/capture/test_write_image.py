@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -124,3 +125,17 @@ def test_masks_are_0_and_255_at_the_size_of_the_image(tmp_path: Path) -> None:
         values = np.asarray(written)
     assert set(np.unique(values)) == {0, 255}
     np.testing.assert_array_equal(values > 0, mask[::2, ::2])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_deep_png_becomes_one_of_8_bits(tmp_path: Path, channels: int) -> None:
+    """Pillow opens 16 bit colours as if they had 8."""
+    deep = np.random.default_rng(2).integers(0, 65536, (24, 40, channels), dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), deep)
+    photograph = open_photograph(tmp_path / "a.png", "a.png")
+    assert not can_stay(photograph, None)
+    write_image(photograph, tmp_path / "out.png")
+    written = cv2.imread(str(tmp_path / "out.png"), cv2.IMREAD_UNCHANGED)
+    assert written.dtype == np.uint8
+    expected = deep / 257.0 if channels == 3 else np.repeat(deep / 257.0, 3, axis=2)
+    assert np.abs(written - expected).max() <= 1

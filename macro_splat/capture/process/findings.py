@@ -72,6 +72,8 @@ def _too_few_poses(process: Mapping[str, Any]) -> list[Problem]:
 def _no_poses(process: Mapping[str, Any]) -> list[Problem]:
     if process["poses"]["source"] is not None or _failure_told(process):
         return []
+    if process["settings"].get("poses") == "none":
+        return [_hint("Poses were not looked for, so that there is nothing to train yet.", "Leave out --poses none.")]
     return [
         {
             "severity": "error",

@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -115,7 +115,7 @@ class CaptureWriter:
             if photograph.name in poses.photographs and photograph.name not in left_out
         }
         photographs = [photograph for photograph, _, _ in chosen.values()]
-        images = {p.name: image_name(p, carved=ground is not None and p.name in masks) for p in photographs}
+        images = _image_names(photographs, carved=set() if ground is None else set(masks))
         files = [TRANSFORMS, *images.values(), *(mask_name(name) for name in images if name in masks)]
         files += [] if poses.points is None else [POINTS]
 
@@ -194,6 +194,19 @@ class CaptureWriter:
             _move(self._new / name, self._out / name)
         self._cache.put("written", "files", "", list(files))
         shutil.rmtree(self._new, ignore_errors=True)
+
+
+def _image_names(photographs: Sequence[Photograph], carved: set[str]) -> dict[str, str]:
+    """Where the image of each photograph lies; `a.tif` becomes `a.tif.png`, which another one may be called."""
+    wanted = {p.name: image_name(p, carved=p.name in carved) for p in photographs}
+    taken: dict[str, str] = {}
+    for name in sorted(wanted, key=lambda name: wanted[name] != f"images/{name}"):  # own names come first
+        image = wanted[name]
+        while image in taken:
+            path = PurePosixPath(image)
+            image = str(path.with_name(f"{path.stem}_{path.suffix}"))
+        taken[image] = name
+    return {name: image for image, name in taken.items()}
 
 
 def _move(source: Path, target: Path) -> None:

@@ -65,8 +65,16 @@ def can_stay(photograph: Photograph, max_edge: int | None) -> bool:
             return False
         if (image.format == "PNG") != (photograph.path.suffix.lower() == ".png"):
             return False  # a misnamed file
+        if image.format == "PNG" and _png_depth(photograph.path) > 8:
+            return False  # a capture's images have 8 bits, and Pillow does not tell these from others
         icc = image.info.get("icc_profile")
     return not icc or _is_srgb(icc)
+
+
+def _png_depth(path: Path) -> int:
+    """Bits per sample, which stand in the header at the head of the file."""
+    with path.open("rb") as file:
+        return file.read(25)[24]
 
 
 def _is_srgb(icc: bytes) -> bool:

@@ -58,10 +58,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from macro_splat.capture.rig.section import Section, as_number
+from macro_splat.capture.rig.section import Section, UniqueKeyLoader, as_number
 from macro_splat.capture.stacks.grouping import Motion
 from macro_splat.errors import MacroSplatError
-from macro_splat.plain_yaml import PlainLoader, read_yaml_bytes
+from macro_splat.plain_yaml import read_yaml_bytes
 from macro_splat.quote import brief, reason
 
 SCANT_PATTERN = r"_x_(?P<tilt>-?\d+)_y_(?P<angle>-?\d+)"
@@ -222,7 +222,7 @@ def read_rig(path: Path | str) -> Rig:
     """
     path = Path(path)
     try:
-        value = yaml.load(read_yaml_bytes(path), Loader=PlainLoader)
+        value = yaml.load(read_yaml_bytes(path), Loader=UniqueKeyLoader)
     except MacroSplatError:
         raise
     except OSError as error:

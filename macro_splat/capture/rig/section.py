@@ -8,10 +8,27 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
+
 from macro_splat.errors import MacroSplatError
+from macro_splat.plain_yaml import PlainLoader
 from macro_splat.quote import brief
 
 HUGE = 1e9
+
+
+class UniqueKeyLoader(PlainLoader):
+    """YAML's own rule, which PyYAML does not keep: no mapping has a key twice. It would take the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    problem = f"{brief(key.value)} is there twice; keep one"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 class Section:
