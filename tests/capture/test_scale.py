@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from macro_splat.capture.format import Intrinsics
-from macro_splat.capture.photographs.load import find_photographs
+from macro_splat.capture.photographs.load import Photograph, find_photographs, load_photograph
+from macro_splat.capture.process.stage_cache import StageCache
 from macro_splat.capture.scale.markers import (
     CharucoBoard,
     LooseMarkers,
@@ -21,6 +22,7 @@ from macro_splat.capture.scale.markers import (
     TargetFinder,
 )
 from macro_splat.capture.scale.measure import Scale, scale_from_markers, undistort
+from macro_splat.capture.scale.search import search_target
 from macro_splat.errors import MacroSplatError
 
 MM_PER_UNIT = 37.0
@@ -105,6 +107,53 @@ def test_charuco_board_gives_the_scale(tmp_path: Path, blur: float) -> None:
     inner = (BOARD.columns - 1) * (BOARD.rows - 1)
     assert scale.points == inner if blur == 0.0 else inner // 2 <= scale.points <= inner  # blur hides some codes
     assert len(scale.photographs) == 6
+
+
+def test_a_second_search_reads_no_photograph_that_has_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, cache = tmp_path / "photographs", StageCache(tmp_path / "cache")
+    folder.mkdir()
+    for i in range(3):
+        camera = pose(i + 0.3, 0.4, 130.0)
+        Image.fromarray(photograph_print(charuco_print(), camera, 1.0, seed=i)).save(folder / f"{i}.png")
+    Image.new("RGB", (LENS.width, LENS.height)).save(folder / "empty.png")
+    opened: list[str] = []
+
+    def load(photograph: Photograph, edge: int | None = None) -> np.ndarray:
+        opened.append(photograph.name)
+        return load_photograph(photograph, edge)
+
+    def search(target: Target = BOARD, threads: int = 2) -> list[Sighting | None]:
+        opened.clear()
+        photographs = find_photographs(folder)
+        progress: list[int] = []
+        found = search_target(
+            photographs,
+            target,
+            max_edge=4000,
+            cache=cache,
+            threads=threads,
+            progress=lambda what, done, total: progress.append(done),
+        )
+        assert progress == [0, 1, 2, 3, 4]
+        return found
+
+    monkeypatch.setattr("macro_splat.capture.scale.search.load_photograph", load)
+    first = search()
+    assert sorted(opened) == ["0.png", "1.png", "2.png", "empty.png"]
+    again = search(threads=1)
+    assert opened == []
+    assert first[3] is again[3] is None
+    for a, b in zip(first[:3], again[:3], strict=True):
+        assert a is not None
+        assert b is not None
+        assert a.deviation_px == b.deviation_px
+        assert {mark: tuple(xy) for mark, xy in a.xy.items()} == {mark: tuple(xy) for mark, xy in b.xy.items()}
+    search(LooseMarkers(10.0))
+    assert len(opened) == 4
+    Image.new("RGB", (LENS.width, LENS.height), "white").save(folder / "1.png")
+    assert search()[1] is None
 
 
 def test_one_wrong_pose_does_not_spoil_it(tmp_path: Path) -> None:

@@ -215,7 +215,8 @@ class _Run:
                     {name: poses.photographs[name].camera_to_world for name in poses.registered},
                     {name: poses.photographs[name].intrinsics for name in poses.registered},
                     target,
-                    threads=self.settings.threads or 1,
+                    cache=self.cache,
+                    threads=self.settings.threads,
                     progress=self.progress,
                 )
             except MacroSplatError as error:

@@ -6,7 +6,6 @@ The target's points are triangulated over the posed photographs and their distan
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -14,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macro_splat.capture.format import Intrinsics
-from macro_splat.capture.photographs.load import Photograph, load_photograph
+from macro_splat.capture.photographs.load import Photograph
+from macro_splat.capture.process.stage_cache import StageCache
 from macro_splat.capture.scale.markers import Mark, Sighting, Target, TargetFinder
+from macro_splat.capture.scale.search import search_target, searched_shape
 from macro_splat.capture.sfm.database import Progress
 from macro_splat.errors import MacroSplatError
 
@@ -66,7 +67,8 @@ def scale_from_markers(
     target: Target,
     *,
     max_edge: int = 4000,
-    threads: int = 1,
+    cache: StageCache | None = None,
+    threads: int | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Scale:
     """Search photographs for a target and measure the reconstruction by it.
@@ -76,29 +78,21 @@ def scale_from_markers(
         camera_to_world: [4, 4] by photograph, OpenGL axes. intrinsics: by photograph, of its full size.
         target: of known size.
         max_edge: photographs are reduced to this.
+        cache: where sightings of earlier runs are.
+        threads: at most; all processors if absent.
 
     Raises:
         MacroSplatError: the target is seen in too few photographs, from too much the same direction, or its sightings
             contradict each other.
     """
-    finder = TargetFinder(target)
     posed = [photograph for photograph in photographs if photograph.name in camera_to_world]
-
-    def look(photograph: Photograph) -> _View | None:
-        picture = load_photograph(photograph, max_edge)
-        sighting = finder.find(picture)
-        if sighting is None:
-            return None
-        name = photograph.name
-        return _view(name, sighting, picture.shape, camera_to_world[name], intrinsics[name])
-
-    views = []
-    with ThreadPoolExecutor(max_workers=threads) as executor:
-        for done, view in enumerate(executor.map(look, posed)):
-            progress("searching markers", done, len(posed))
-            views += [] if view is None else [view]
-    progress("searching markers", len(posed), len(posed))
-    return _measure(views, finder, len(posed))
+    sightings = search_target(posed, target, max_edge=max_edge, cache=cache, threads=threads, progress=progress)
+    views = [
+        _view(p.name, sighting, searched_shape(p, max_edge), camera_to_world[p.name], intrinsics[p.name])
+        for p, sighting in zip(posed, sightings, strict=True)
+        if sighting is not None
+    ]
+    return _measure(views, TargetFinder(target), len(posed))
 
 
 def _measure(views: Sequence[_View], finder: TargetFinder, searched: int) -> Scale:
