@@ -72,8 +72,9 @@ class MacroRigDataManagerConfig(FullImageDatamanagerConfig):
 class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
     """nerfstudio's full-image datamanager for captures.
 
-    Cameras carry the parser's `lens` values in `metadata`, [1, 1] each. A training camera also carries `cam_idx`, an
-    evaluation camera `eval_idx` instead (index in its own split), so that neither can be taken for the other.
+    Cameras carry the parser's `lens` values in `metadata`, [1, 1] each, and `cam_idx`, the index in their own split. An
+    evaluation camera also carries `eval_idx`, and always `train_idx`, -1 where it is no training view: so none is taken
+    for the training view that has its index.
     Evaluation batches carry the truths of `MacroRigDataset.get_truth`, `sharp_image` as float32 in 0..1.
     """
 
@@ -224,7 +225,9 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
         if "sharp_image" in batch:
             batch["sharp_image"] = batch["sharp_image"].float() / 255
         camera = self.eval_dataset.cameras[index : index + 1].to(self.device)
-        camera.metadata = {**(camera.metadata or {}), "eval_idx": index}
+        # Parsers other than ours tell no `train_idx`; without it `cam_idx` would be taken for a training view's.
+        unknown = torch.full((1, 1), -1, device=self.device)
+        camera.metadata = {"train_idx": unknown, **(camera.metadata or {}), "cam_idx": index, "eval_idx": index}
         return camera, batch
 
     # ---- loading -------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from PIL import Image
 
 from macro_splat.data.datamanager import CPU_IMAGE_EDGE, MacroRigDataManager, MacroRigDataManagerConfig
 from macro_splat.errors import MacroSplatError
+from macro_splat.model.training_views import TrainingViews
 from tests.captures import edit_transforms, write_capture
 
 
@@ -44,8 +45,9 @@ def test_evaluation_views_come_in_turn_with_their_truths(tmp_path: Path) -> None
     scale = datamanager.train_dataset.metadata["dataparser_scale"]
     for step, expected in enumerate([0, 1, 0]):
         camera, batch = datamanager.next_eval(step)
-        assert camera.metadata["eval_idx"] == expected
-        assert "cam_idx" not in camera.metadata
+        assert camera.metadata["eval_idx"] == camera.metadata["cam_idx"] == expected
+        assert camera.metadata["train_idx"].tolist() == [[-1]]
+        assert camera.metadata["focus_distance"].shape == (1, 1)
         torch.testing.assert_close(batch["sharp_image"], batch["image"].float() / 255)
         depth = np.load(folder / f"depth/test_{expected:03d}.npy")
         np.testing.assert_allclose(batch["depth_truth"][..., 0].numpy(), depth * scale, rtol=1e-6)
@@ -300,4 +302,24 @@ def test_with_nothing_held_out_evaluation_uses_the_training_views(tmp_path: Path
     datamanager = manager(write_capture(tmp_path, views=3, test_views=0, split_lists=False))
     camera, _ = datamanager.next_eval(0)
     assert camera.metadata["train_idx"].tolist() == [[0]]
-    assert "cam_idx" not in camera.metadata
+    assert camera.metadata["cam_idx"] == 0
+
+
+@pytest.mark.parametrize("own_parser", [True, False])
+def test_an_evaluation_view_is_not_the_training_view_of_its_index(tmp_path: Path, own_parser: bool) -> None:
+    """Not even in its place, where another lens may have taken it."""
+
+    def edit(t: dict) -> None:
+        frames = t["frames"]
+        held_out = [frame for frame in frames if "test" in frame["file_path"]]
+        for frame, other in zip(held_out, frames, strict=False):
+            frame["transform_matrix"] = other["transform_matrix"]
+
+    datamanager = manager(edit_transforms(write_capture(tmp_path), edit))
+    if not own_parser:
+        datamanager.eval_dataset.cameras.metadata = None
+    views = TrainingViews(datamanager.train_dataset.cameras)
+    for i, (camera, _) in enumerate(datamanager.fixed_indices_eval_dataloader):
+        torch.testing.assert_close(camera.camera_to_worlds[0, :3], views.poses[i])
+        assert camera.metadata["cam_idx"] == i
+        assert views.index_of(camera) is None
