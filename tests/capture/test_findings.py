@@ -85,12 +85,12 @@ def test_strays_beside_stacks() -> None:
 
 
 def test_mixed_cameras_focal_lengths_and_sizes() -> None:
-    other = photograph("x.png", "x", exif={"camera": "Maker M2", "focal_length_mm": 60.0}, width=36, height=48)
+    other = photograph("x.png", "x", exif={"camera": "Maker M2", "focal_length_mm": 60.0}, width=36, height=40)
     whats = " ".join(problem["what"] for problem in find_problems(process_of([*singles(9), other])))
     assert "Maker M1 (9), Maker M2 (1)" in whats
     assert "60 to 90 mm" in whats
-    assert "48 × 36 (9), 36 × 48 (1)" in whats
-    breathing = photograph("x.png", "x", exif={"focal_length_mm": 90.5})
+    assert "48 × 36 (9), 40 × 36 (1)" in whats
+    breathing = photograph("x.png", "x", exif={"focal_length_mm": 90.5}, width=36, height=48)  # and held upright
     assert find_problems(process_of([*singles(9), breathing])) == []
 
 

@@ -203,13 +203,13 @@ def _mixed_cameras(process: Mapping[str, Any]) -> list[Problem]:
                 "Leave the zoom alone during a capture (tape holds it), or process each setting by itself.",
             )
         )
-    sizes = Counter((p["width"], p["height"]) for p in photographs)
+    sizes = Counter((max(p["width"], p["height"]), min(p["width"], p["height"])) for p in photographs)
     if len(sizes) > 1:
         found = ", ".join(f"{w} × {h} ({count})" for (w, h), count in sizes.most_common(4))
         problems.append(
             _warning(
                 f"Photographs of {len(sizes)} sizes: {found}.",
-                "Process uncropped photographs of one format; hold the camera the same way up.",
+                "Process uncropped photographs of one format.",
             )
         )
     return problems

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from macro_splat.capture.sfm.database import CameraKind, FeatureDatabase, Progre
 from macro_splat.capture.sfm.features import FeatureOptions, Features, detect, detect_aslant
 from macro_splat.capture.sfm.inputs import FOCAL_RANGE, Mask, digest, focal_length_px, load_mask
 from macro_splat.capture.sfm.matching import candidate_pairs, partners
+from macro_splat.capture.sfm.turn import turn_of
 from macro_splat.capture.sfm.world import move_cameras, upright_world
 from macro_splat.capture.stacks.grouping import Stack
 from macro_splat.errors import MacroSplatError
@@ -191,8 +192,9 @@ class _Run:
     def _shot(self, photograph: Photograph, stack: int) -> _Shot:
         width, height = reduced_size(photograph, self.max_edge)
         exif = photograph.exif
-        name = f"{exif.camera} | {exif.lens} | {exif.focal_length_mm} mm | {width}x{height} | {self.camera_model}"
-        kind = CameraKind(ascii(name), self.camera_model, width, height, focal_length_px(photograph, width))
+        laid = turn_of(photograph).size(width, height)
+        name = f"{exif.camera} | {exif.lens} | {exif.focal_length_mm} mm | {laid[0]}x{laid[1]} | {self.camera_model}"
+        kind = CameraKind(ascii(name), self.camera_model, *laid, focal_length_px(photograph, width))
         stat = photograph.path.stat()
         key = digest(
             photograph.name, stat.st_size, stat.st_mtime_ns, name, kind.focal_px,
@@ -253,13 +255,14 @@ class _Run:
         picture = load_photograph(shot.photograph, self.max_edge)
         mask = self.masks.get(shot.photograph.name)
         search, options = (detect_aslant, ASLANT) if aslant else (detect, FeatureOptions())
-        return search(
+        features = search(
             picture,
             options,
             mask=None if mask is None else load_mask(mask, shot.photograph, picture.shape),
             sharpness=self.sharpness.get(shot.photograph.name),
             threads=self.threads,
         )
+        return turn_of(shot.photograph).features(features, picture.shape[1], picture.shape[0])
 
     def _aslant(self, shot: _Shot) -> Features:
         """The features as seen from aslant, kept in a file: they cost ten times as much as the plain ones."""
@@ -343,7 +346,9 @@ class _Run:
             shot = shots[image.name]
             picture = load_photograph(shot.photograph, min(COLOUR_EDGE, self.max_edge))
             height, width = picture.shape[:2]
-            xy = np.array([p for p, _ in seen]) * (width / shot.kind.width, height / shot.kind.height)
+            turn = turn_of(shot.photograph)
+            searched = turn.size(shot.kind.width, shot.kind.height)
+            xy = turn.upright(np.array([p for p, _ in seen]), *searched) * (width / searched[0], height / searched[1])
             x, y = np.clip(xy.astype(int), 0, (width - 1, height - 1)).T
             np.add.at(total, [i for _, i in seen], np.concatenate([picture[y, x], np.ones((len(seen), 1))], axis=1))
         self.progress("colouring", len(images), len(images))
@@ -357,7 +362,7 @@ class _Run:
         xyz = np.array([p.xyz for p in points]).reshape(-1, 3)
         poses = np.tile(np.eye(4), (len(images), 1, 1))
         poses[:, :3] = [image.cam_from_world().inverse().matrix() for image in images]
-        poses = poses @ FLIP
+        poses = poses @ np.stack([turn_of(shots[image.name].photograph).camera for image in images]) @ FLIP
         similarity = upright_world(poses, xyz)
         scale, rotation, translation = similarity
         poses = move_cameras(poses, *similarity)
@@ -374,7 +379,8 @@ class _Run:
                 camera_to_world[photograph.name] = pose if photograph.name in registered else own[0][1]
                 intrinsics[photograph.name] = _intrinsics(model.cameras[image.camera_id], photograph)
         order = [p.name for stack in self.stacks for p in stack.photographs]
-        magnified = np.median([shots[i.name].photograph.width / shots[i.name].kind.width for i in images])
+        taken = [shots[image.name] for image in images]
+        magnified = np.median([max(s.photograph.width, s.photograph.height) / s.kind.width for s in taken])
         return Reconstruction(
             camera_to_world,
             intrinsics,
@@ -396,15 +402,19 @@ def _placed(model: Any) -> list[Any]:
 
 def _intrinsics(camera: Any, photograph: Photograph) -> Intrinsics:
     """COLMAP's camera for the full size of a photograph."""
-    x, y = photograph.width / camera.width, photograph.height / camera.height
-    pinhole = Intrinsics(
-        float(camera.focal_length_x * x),
-        float(camera.focal_length_y * y),
-        float(camera.principal_point_x * x),
-        float(camera.principal_point_y * y),
-        photograph.width,
-        photograph.height,
-    )
+    turn = turn_of(photograph)
+    width, height = turn.size(photograph.width, photograph.height)
+    x, y = width / camera.width, height / camera.height
     extra = [float(camera.params[i]) for i in camera.extra_params_idxs()]
     k1, k2, p1, p2 = (extra + [0.0] * 4)[:4]
-    return replace(pinhole, distortion=(k1, k2, 0.0, 0.0, p1, p2))
+    return turn.intrinsics(
+        Intrinsics(
+            float(camera.focal_length_x * x),
+            float(camera.focal_length_y * y),
+            float(camera.principal_point_x * x),
+            float(camera.principal_point_y * y),
+            width,
+            height,
+            (k1, k2, 0.0, 0.0, p1, p2),
+        )
+    )
