@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, features
 
 from macro_splat.capture.photographs.raw import RAW_SUFFIXES, is_raw
+from macro_splat.errors import MacroSplatError
 from macro_splat.quote import brief
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"}) | (
@@ -24,6 +25,8 @@ OTHER_SUFFIXES = frozenset(
 """What may be photographs or films of the object, and is not read."""
 MASK_FOLDERS = ("masks", "mask")
 MASK_ENDINGS = (".mask", "_mask", "-mask")
+LONGEST_NAME = 239
+"""Bytes; file systems take 255, and what is kept of a photograph has its name and a longer ending."""
 CAPTURE_FILES = (".process", "process.json", "transforms.json")
 """A folder with one of these is a capture: its pictures are copies."""
 SURELY_GREY, EXTREME, MOSTLY = 2, 16, 0.9
@@ -72,6 +75,21 @@ def list_pictures(folder: Path, leave_out: Iterable[Path]) -> Listing:
             elif suffix in OTHER_SUFFIXES:
                 found.unread[suffix] += 1
     return found
+
+
+def check_names(paths: Iterable[Path], folder: Path) -> None:
+    """Complain about a name that is too long to be kept in a capture.
+
+    Raises:
+        MacroSplatError: it is, of a file or of a folder.
+    """
+    for path in paths:
+        long = next((p for p in path.relative_to(folder).parts if len(os.fsencode(p)) > LONGEST_NAME), None)
+        if long is not None:
+            raise MacroSplatError(
+                f"{folder}: the name {brief(long)} has {len(os.fsencode(long))} bytes, and what belongs to a "
+                f"photograph is kept under a longer one; rename it to {LONGEST_NAME} or fewer"
+            )
 
 
 def tell_of(found: Listing, folder: Path, tell: Tell) -> None:

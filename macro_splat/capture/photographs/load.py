@@ -23,6 +23,7 @@ from macro_splat.capture.photographs.exif import Exif, read_exif, stored_size
 from macro_splat.capture.photographs.folder import (
     SAME_MOMENT_S,
     Tell,
+    check_names,
     counted,
     list_pictures,
     looks_like_mask,
@@ -89,6 +90,7 @@ def find_photographs(
         but = f" but {counted(found.unread)}, which are not read" if found.unread else ""
         but = but or (f" but the capture {found.captures[0].name}" if found.captures else "")
         raise MacroSplatError(f"{folder} holds no photographs{but}; give a folder with JPEG, PNG, TIFF or raw files")
+    check_names(found.pictures, folder)
     tell_of(found, folder, tell)
     photographs, others = [], []
     for group in versions(found.pictures):
