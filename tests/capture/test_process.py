@@ -70,9 +70,9 @@ def test_progress_reaches_the_end_of_every_stage(card: Path, rig: Path, tmp_path
 @pytest.mark.parametrize(
     ("settings", "what"),
     [
-        ({"scale_factor": 2.0}, "--scale-factor 2.0 is not used: the rig tells its poses in mm"),
-        ({"markers": "loose:10"}, "--markers loose:10 is not used: the rig tells its poses in mm"),
-        ({"scale_factor": 2.0, "poses": "none"}, "--scale-factor 2.0 is not used: there are no poses"),
+        ({"scale_factor": 2.0}, "--scale-factor 2.0 is not used: the rig tells its poses in mm."),
+        ({"markers": "loose:10"}, "--markers loose:10 is not used: the rig tells its poses in mm."),
+        ({"scale_factor": 2.0, "poses": "none"}, "--scale-factor 2.0 is not used: there are no poses."),
     ],
 )
 def test_a_scale_that_is_not_used_is_told(

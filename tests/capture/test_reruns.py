@@ -68,7 +68,7 @@ def test_without_poses_there_is_a_report_and_an_earlier_capture_stays(
         raise MacroSplatError("no poses could be found for a.jpg; photograph with more overlap")
 
     monkeypatch.setattr(solve, "reconstruct", reconstruct)
-    kept = "The capture of an earlier run is kept: transforms.json and images are not of this run"
+    kept = "The capture of an earlier run is kept: transforms.json and images are not of this run."
     for earlier in (False, True):
         before = {}
         if earlier:

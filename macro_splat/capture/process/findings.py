@@ -158,8 +158,8 @@ def _incomplete_stacks(process: Mapping[str, Any]) -> list[Problem]:
         problems.append(
             _warning(
                 f"By the numbers in the names, slices are missing in {_count(len(lacking), 'focus stack')}: {named}.",
-                "Take these stacks again if the object was in focus there; the others keep their steps by their "
-                "numbers, so say how the names count by --stack-pattern if these count something else.",
+                "The others keep their places by their numbers. Take what is missing again, or say by --stack-pattern "
+                "which number counts the slices.",
             )
         )
     doubled = [stack for stack in stacks if stack.get("doubled")]

@@ -96,7 +96,7 @@ class _Run:
             photographs = find_photographs(
                 self.folder,
                 [path for path in leave_out if path is not None],
-                lambda what, do: self.problems.append({"severity": "hint", "what": what, "do": do}),
+                lambda what, do: self._add("hint", what, do),
             )
             self.work.mkdir(parents=True, exist_ok=True)
             self._writer().recover()
@@ -232,7 +232,7 @@ class _Run:
         why = "the rig tells its poses in mm" if by_rig else "there are no poses"
         for flag, value in given.items():
             if value is not None:
-                self._tell("warning", f"{flag} {value} is not used: {why}; leave it out, or find poses by --poses sfm")
+                self._add("warning", f"{flag} {value} is not used: {why}.", "Leave it out, or choose --poses sfm.")
 
     def _writer(self) -> CaptureWriter:
         settings = self.settings
@@ -256,8 +256,8 @@ class _Run:
         from macro_splat.report.capture_report import write_capture_report
 
         if capture is None and (self.out / "transforms.json").is_file():
-            what = "The capture of an earlier run is kept: transforms.json and images are not of this run"
-            self._tell("warning", f"{what}; remove them if they are not wanted")
+            what = "The capture of an earlier run is kept: transforms.json and images are not of this run."
+            self._add("warning", what, "Remove them if they are not wanted.")
         record = make_record(
             self.folder,
             self.settings,
@@ -283,7 +283,10 @@ class _Run:
     def _tell(self, severity: str, message: str) -> None:
         """Add a problem; messages tell what is wrong, then after a semicolon what to do."""
         what, _, remedy = message.rpartition("; ")
-        self.problems.append({"severity": severity, "what": what or remedy, "do": remedy if what else ""})
+        self._add(severity, what or remedy, remedy if what else "")
+
+    def _add(self, severity: str, what: str, do: str) -> None:
+        self.problems.append({"severity": severity, "what": what, "do": do})
 
     def _save(self, record: dict[str, Any]) -> None:
         record["seconds"] = {stage: round(seconds, 3) for stage, seconds in self.seconds.items()}
