@@ -173,6 +173,25 @@ def test_focus_beside_the_object_is_told_of_a_rig(tmp_path: Path, focus: float |
     assert not any("planes of focus" in p["what"] for p in find_problems(process, capture))
 
 
+@pytest.mark.parametrize(("focus", "told"), [(40.0, True), (120.0, False), (None, False)])
+def test_exif_that_is_focused_before_the_object(tmp_path: Path, focus: float | None, told: bool) -> None:
+    """The ball begins 110 mm before the cameras; a slice that reaches it clears its stack."""
+    write_capture(tmp_path, views=4, slices=2, test_views=0, sharp=False, depth=False)
+    names = [(f"{i:03d}_{j}.png", f"{i:03d}", j) for i in range(4) for j in range(2)]
+    exif = [{"focus_distance_mm": 40.0 if stack == "001" else focus, "focal_length_mm": 10.0} for _, stack, _ in names]
+    exif[3]["focus_distance_mm"] = 125.0  # 001_1.png
+    process = process_of([photograph(*name, exif=tags) for name, tags in zip(names, exif, strict=True)])
+    found = [p["what"] for p in find_problems(process, read_capture(tmp_path)) if "EXIF" in p["what"]]
+    assert len(found) == told
+    if told:
+        assert found[0].startswith(
+            "By their EXIF data 6 photographs are focused clearly before the object, as 000_0.png at"
+        )
+    edit_transforms(tmp_path, lambda t: t.pop("scene_unit"))
+    found = [p["what"] for p in find_problems(process, read_capture(tmp_path)) if "EXIF" in p["what"]]
+    assert found == [], "without a scale nothing can be said"
+
+
 def test_one_slice_on_the_object_is_enough(tmp_path: Path) -> None:
     write_capture(tmp_path, views=8, slices=2, test_views=0, sharp=False, depth=False)
 

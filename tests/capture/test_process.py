@@ -139,6 +139,33 @@ def test_the_lens_of_a_rig_without_poses_counts(card: Path, tmp_path: Path, foun
     assert (optics.focal_length_mm, optics.f_number) == (60, 8)
 
 
+def test_a_rig_that_does_not_fit_is_told_before_the_search(
+    card: Path, tmp_path: Path, found_poses: dict[str, Any]
+) -> None:
+    rig = tmp_path / "stack.yaml"
+    rig.write_text("stack: {focus_distances_mm: [118, 122]}")
+    with pytest.raises(MacroSplatError, match=r"stack\.yaml: `stack\.focus_distances_mm` is of ring stacks, but '000'"):
+        process(card, tmp_path / "out", by_name(rig=rig, stack_motion="rail"))
+    assert "stacks" not in found_poses
+
+
+def test_slices_on_a_rail_keep_their_places_when_one_is_left_out(
+    card: Path, truth: Capture, tmp_path: Path, found_poses: dict[str, Any]
+) -> None:
+    blocks = np.random.default_rng(0).integers(0, 256, (9, 12), dtype=np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    for path in card.iterdir():
+        Image.fromarray(blocks).save(path)
+    Image.fromarray(np.full((72, 96), 100, np.uint8)).save(card / "003_1.png")
+    rig = tmp_path / "stack.yaml"
+    rig.write_text("stack: {motion: rail, step_mm: 0.5}")
+    process(card, tmp_path / "out", by_name(rig=rig, leave_out_blurred=True, scale_factor=2.0))
+    frames = {Path(frame.name).stem: frame.camera_to_world for frame in read_capture(tmp_path / "out").frames}
+    assert "003_1" not in frames
+    for pose in ("002", "003"):
+        moved = frames[f"{pose}_2"][:3, 3] - frames[f"{pose}_0"][:3, 3]
+        np.testing.assert_allclose(moved, -2 * 0.5 * frames[f"{pose}_0"][:3, 2], atol=1e-9)
+
+
 def test_photographs_without_a_place_are_left_out_with_the_reason(
     card: Path, tmp_path: Path, found_poses: dict[str, Any]
 ) -> None:

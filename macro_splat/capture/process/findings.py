@@ -10,6 +10,7 @@ import numpy as np
 
 from macro_splat.capture.coverage import azimuth_gaps, directions, object_centre
 from macro_splat.capture.format import Capture, Frame
+from macro_splat.capture.plausible import FOCUS_SHORT, scene_distances
 
 Problem = dict[str, str]
 """`severity`: error, warning or hint; `what` is wrong; what to `do`."""
@@ -46,6 +47,7 @@ def find_problems(process: Mapping[str, Any], capture: Capture | None = None) ->
         if len(frames) >= 3:
             problems += _gaps(frames)
             problems += _focus_beside_object(process, frames, capture)
+        problems += _exif_focus_before_object(process, capture)
     known = {problem["what"] for problem in process.get("problems", [])}
     order = ("error", "warning", "hint")
     return sorted((p for p in problems if p["what"] not in known), key=lambda p: order.index(p["severity"]))
@@ -350,6 +352,28 @@ def _focus_beside_object(
             f"By the focus distances, the object lies outside the planes of focus at {len(beside)} of "
             f"{_count(len(frames), 'pose')}: {_few(beside)}.",
             "Check the focus distances in the rig file, or focus on the object.",
+        )
+    ]
+
+
+def _exif_focus_before_object(process: Mapping[str, Any], capture: Capture) -> list[Problem]:
+    """Stacks whose EXIF focus distances, from the sensor on, all end before the object begins, from the lens on."""
+    distances = scene_distances(capture)
+    if capture.mm_per_unit is None or distances is None:
+        return []
+    near = {f.name: d * capture.mm_per_unit for f, d in zip(capture.frames, distances[:, 0], strict=True)}
+    known = [p for p in process["photographs"] if p["image"] in near and p["exif"]["focus_distance_mm"]]
+    reached = {p["stack_id"] for p in known if not p["exif"]["focus_distance_mm"] < FOCUS_SHORT * near[p["image"]]}
+    before = [p for p in known if p["stack_id"] not in reached]
+    if not before:
+        return []
+    example = before[0]
+    return [
+        _warning(
+            f"By their EXIF data {_count(len(before), 'photograph')} {_is(before)} focused clearly before the object, "
+            f"as {example['name']} at {example['exif']['focus_distance_mm']:g} mm, where the object begins "
+            f"{near[example['image']]:.4g} mm away.",
+            "Check the scale, or describe the lens in a rig file: training starts from these distances.",
         )
     ]
 
