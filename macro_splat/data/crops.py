@@ -1,4 +1,4 @@
-"""Parts of photographs that are too large to be trained on whole."""
+"""Rectangles of a photograph's pixels: parts that are trained on, and what lies around them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SMALLEST_EDGE = 64
 
 @dataclass(frozen=True)
 class Crop:
-    """A rectangle of whole pixels of a photograph."""
+    """A rectangle of whole pixels of a photograph; it may reach beyond it."""
 
     left: int
     top: int
@@ -25,15 +25,19 @@ class Crop:
     """Of the photograph."""
     full_height: int
 
+    @classmethod
+    def whole(cls, width: int, height: int) -> Crop:
+        """All of a photograph."""
+        return cls(0, 0, width, height, width, height)
+
     def of(self, picture: Tensor) -> Tensor:
         """That part of a picture [H, W, ...] of the photograph's size; a view."""
         return picture[self.top : self.top + self.height, self.left : self.left + self.width]
 
     def widened(self, margin: int, cell: int = 1) -> Crop:
-        """With a margin on all sides, as far as the photograph goes; it begins at a whole number of cells."""
-        left, top = (max(edge - margin, 0) // cell * cell for edge in (self.left, self.top))
-        right = min(self.left + self.width + margin, self.full_width)
-        bottom = min(self.top + self.height + margin, self.full_height)
+        """With a margin on all sides, also beyond the photograph; it begins at a whole number of cells."""
+        left, top = ((edge - margin) // cell * cell for edge in (self.left, self.top))
+        right, bottom = self.left + self.width + margin, self.top + self.height + margin
         return Crop(left, top, right - left, bottom - top, self.full_width, self.full_height)
 
     def within(self, other: Crop) -> Crop:

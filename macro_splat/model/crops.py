@@ -1,4 +1,4 @@
-"""Training on parts of photographs: for which models that is possible, and what is rendered around a part."""
+"""What is rendered around a photograph or a part of it, and which models can be trained on parts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
+from macro_splat.data.crops import Crop
 from macro_splat.defocus.image_blur import CELL
 from macro_splat.errors import MacroSplatError
 
@@ -24,15 +25,16 @@ BEYOND = 2 * CELL + 2
 
 @torch.no_grad()
 def blur_margin(means: Tensor, viewmat: Tensor, camera: Cameras, radius: Callable[[Tensor], Tensor]) -> int:
-    """Pixels around a part of a photograph from which its lens brings light into it.
+    """Pixels around a photograph, or a part of it, from which its lens brings light into it.
 
-    It is the radius of the circle of confusion of the Gaussians that are seen in the part or blurred into it, and at
-    most half the part's longer edge: beyond that a step would cost more than four times as much.
+    It is as far as the circles of confusion of the Gaussians in the picture reach out of it, and those of the ones
+    beside it reach, if they do reach into it; and at most half the longer edge: beyond that a step would cost more than
+    four times as much.
 
     Args:
         means: [N, 3] of the Gaussians.
         viewmat: [4, 4] world to camera.
-        camera: that sees the part alone.
+        camera: that sees the photograph or the part.
         radius: from depth [N] to the radius of the circle of confusion in pixels.
     """
     width, height = int(camera.width), int(camera.height)
@@ -40,11 +42,52 @@ def blur_margin(means: Tensor, viewmat: Tensor, camera: Cameras, radius: Callabl
     column, row = (camera.fx * x / z + camera.cx)[0], (camera.fy * y / z + camera.cy)[0]
     beside = torch.maximum(torch.maximum(-column, column - width), torch.maximum(-row, row - height))
     wide = radius(z)
-    wide = wide[(z > 0) & (beside <= wide)]
-    if len(wide) == 0:
+    reach = torch.where(beside > 0, torch.where(beside <= wide, wide, 0.0), wide + beside)
+    reach = reach[(z > 0) & (reach > 0)]
+    if len(reach) == 0:
         return 0
-    widest = float(wide.kthvalue(math.ceil(WIDEST_SHARE * len(wide))).values)
-    return min(math.ceil(widest) + BEYOND, max(width, height) // 2)
+    farthest = float(reach.kthvalue(math.ceil(WIDEST_SHARE * len(reach))).values)
+    return min(math.ceil(farthest) + BEYOND, max(width, height) // 2)
+
+
+def seen_part(camera: Cameras, margin: int) -> tuple[Crop, Crop] | None:
+    """What of a photograph is trained on, and what is rendered for it; None where both are all of it.
+
+    Args:
+        camera: of the whole photograph, or of the part that its metadata name as `crop`.
+        margin: pixels to be rendered around that.
+    """
+    crop: Crop | None = (camera.metadata or {}).get("crop")
+    if crop is None:
+        if margin == 0:
+            return None
+        crop = Crop.whole(int(camera.width), int(camera.height))
+    return crop, crop.widened(margin, CELL) if margin > 0 else crop
+
+
+def composited(render: Tensor, alpha: Tensor, background: Tensor, photograph: Crop | None) -> Tensor:
+    """A render on its background; beside a photograph, its border goes on instead.
+
+    What lies beside a photograph is in it as blur only, and may be in no other one: as long as nothing is modelled
+    there, the neighbour in the photograph is a better guess than a background that there is none.
+
+    Args:
+        render: [H, W, 3] of what is modelled. alpha: [H, W, 1] its opacity. background: [3].
+        photograph: where it lies in the render; None if it is all of it, or the background is known to go on.
+
+    Returns:
+        [H, W, 3].
+    """
+    picture = render + (1 - alpha) * background
+    if photograph is None:
+        return picture
+    height, width = render.shape[:2]
+    row, column = (torch.arange(size, device=render.device) for size in (height, width))
+    row_inside = row.clamp(photograph.top, photograph.top + photograph.height - 1)
+    column_inside = column.clamp(photograph.left, photograph.left + photograph.width - 1)
+    beside = (row != row_inside)[:, None] | (column != column_inside)
+    behind = picture[row_inside[:, None], column_inside]
+    return torch.where(beside[..., None], render + (1 - alpha) * behind, picture)
 
 
 def check_crops(config: MacroSplatModelConfig) -> None:
@@ -66,4 +109,4 @@ def check_crops(config: MacroSplatModelConfig) -> None:
             )
 
 
-__all__ = ["blur_margin", "check_crops"]
+__all__ = ["blur_margin", "check_crops", "composited", "seen_part"]

@@ -23,7 +23,6 @@ from macro_splat.data.cache import Photographs
 from macro_splat.data.crops import Crop
 from macro_splat.defocus.config import DefocusConfig
 from macro_splat.defocus.heads import Head, ImageHead, LensHead, make_head
-from macro_splat.defocus.image_blur import CELL
 from macro_splat.defocus.kernel import Kernel
 from macro_splat.defocus.lens import LensBank
 from macro_splat.defocus.virtual_lens import VirtualLens
@@ -31,7 +30,7 @@ from macro_splat.errors import MacroSplatError
 from macro_splat.image import ssim
 from macro_splat.image.reduction import enlarged, look_reduction, reduced
 from macro_splat.model.background import empty_pixels, half_transparency, plain_background
-from macro_splat.model.crops import blur_margin, check_crops
+from macro_splat.model.crops import blur_margin, check_crops, composited, seen_part
 from macro_splat.model.lens_search import search_lens
 from macro_splat.model.lens_start import report_lens, start_lens
 from macro_splat.model.outputs import add_lens_outputs, sharp_outputs
@@ -132,6 +131,7 @@ class MacroSplatModel(SplatfactoModel):
             self.gauss_params["features_rest"] = Parameter(torch.zeros_like(self.features_rest))
         self.head = head
         self.register_buffer("background", torch.zeros(3))
+        self._cluttered = False  # whether no photograph shows a plain background
         self.schedule: Schedule | None = None
         self.virtual_lens = None
         self._show_photograph = None
@@ -243,6 +243,7 @@ class MacroSplatModel(SplatfactoModel):
                 if empty is not None and batch["image"].shape[-1] == 3:
                     empty = enlarged(empty, reduction, photograph.shape[:2])
                     batch["empty"] = torch.from_numpy(empty)[..., None].to(batch["image"].device)
+            self._cluttered = not any("empty" in batch for batch in datamanager.cached_train)
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         """The parent's groups and those of the defocus head."""
@@ -264,15 +265,12 @@ class MacroSplatModel(SplatfactoModel):
             rgb [H, W, 3] in 0..1, depth [H, W, 1] or None, accumulation [H, W, 1], background [3] or [H, W, 3].
         """
         assert camera.shape[0] == 1, "one camera at a time"
-        camera_to_world = self.camera_optimizer.apply_to_camera(camera) if self.training else camera.camera_to_worlds
-        viewmats = get_viewmat(camera_to_world)
         view = self._training_view(camera) if self.training else None
-        crop: Crop | None = (camera.metadata or {}).get("crop") if view is not None else None
-        if view is not None and crop is not None:
-            around = crop
-            if isinstance(self.head, ImageHead):
-                radius = partial(self.head.lens.blur_radius, view, focal_px=camera.fx[0, 0])
-                around = crop.widened(blur_margin(self.means, viewmats[0], camera, radius), CELL)
+        refined = camera.camera_to_worlds if view is None else self.camera_optimizer.apply_to_camera(camera)
+        viewmats = get_viewmat(refined)
+        part = None if view is None else seen_part(camera, self._margin(camera, viewmats[0], view))
+        if part is not None:
+            crop, around = part
             camera = around.within(crop).camera(camera)
         scale = self._get_downscale_factor()
         camera.rescale_output_resolution(1 / scale)
@@ -303,14 +301,17 @@ class MacroSplatModel(SplatfactoModel):
             rasterize_mode=self.config.rasterize_mode,
         )
         if self.training:
-            if crop is not None:
+            if part is not None:
                 # The strategy takes the gradient of a mean over so many pixels for one over the photograph.
                 share = crop.width * crop.height / (crop.full_width * crop.full_height)
                 self.info |= {"width": crop.full_width * share, "height": crop.full_height * share}
             self.strategy.step_pre_backward(
                 self.gauss_params, self.optimizers, self.strategy_state, self.step, self.info
             )
-        rgb = render[0, ..., :3] + (1 - alpha[0]) * background
+        photograph = None
+        if part is not None and self._cluttered:
+            photograph = Crop.whole(crop.full_width, crop.full_height).within(around)
+        rgb = composited(render[0, ..., :3], alpha[0], background, photograph)
         if not self.training:
             return self._evaluation_outputs(camera, rgb, render[0, ..., 3:4], alpha[0], background, K)
         depth = render[0, ..., 3:4] if blur_needs_depth else None
@@ -325,10 +326,18 @@ class MacroSplatModel(SplatfactoModel):
         outputs = {"rgb": rgb, "depth": depth_image, "accumulation": alpha[0], "background": background}
         if clarity is not None:
             outputs["clarity"] = clarity
-        if crop is not None:
+        if part is not None:
             inner = crop.within(around)
             outputs = {k: inner.of(v) if v is not None and v.dim() == 3 else v for k, v in outputs.items()}
         return outputs
+
+    def _margin(self, camera: Cameras, viewmat: Tensor, view: int) -> int:
+        """Pixels that have to be rendered around a training photograph, or the part of it that the camera sees."""
+        by_place = self.config.defocus.blur_net  # of the photograph as it is
+        if not isinstance(self.head, ImageHead) or by_place or self._get_downscale_factor() > 1:
+            return 0
+        radius = partial(self.head.lens.blur_radius, view, focal_px=camera.fx[0, 0])
+        return blur_margin(self.means, viewmat, camera, radius)
 
     def _evaluation_outputs(
         self, camera: Cameras, picture: Tensor, depth: Tensor, alpha: Tensor, background: Tensor, K: Tensor
@@ -451,8 +460,9 @@ class MacroSplatModel(SplatfactoModel):
 
     @staticmethod
     def _training_view(camera: Cameras) -> int | None:
-        index = (camera.metadata or {}).get("cam_idx")
-        return None if index is None else int(index)
+        metadata = camera.metadata or {}
+        held_out = int(metadata.get("train_idx", 0)) < 0  # whose `cam_idx` counts in another split
+        return None if held_out or "cam_idx" not in metadata else int(metadata["cam_idx"])
 
     def _get_background_color(self) -> Tensor:
         if self.config.background_color == "auto":

@@ -55,11 +55,13 @@ def test_a_camera_of_a_part_sees_that_part() -> None:
         k = one.get_intrinsics_matrices()[0]
         x, y = k[0, 0] * point[0] / 1.5 + k[0, 2], -k[1, 1] * point[1] / 1.5 + k[1, 2]
         assert (float(x) + corner[0], float(y) + corner[1]) == pytest.approx((58.0, 47.6667), abs=1e-3)
-    wide = crop.widened(15)
-    assert (wide.left, wide.top, wide.width, wide.height) == (5, 0, 60, 65)
+    wide = crop.widened(8)
+    assert (wide.left, wide.top, wide.width, wide.height) == (12, 2, 46, 56)
     inner = crop.within(wide)
     picture = torch.arange(8000).reshape(80, 100)
     torch.testing.assert_close(inner.of(wide.of(picture)), crop.of(picture))
+    beyond = crop.widened(15, cell=4)
+    assert (beyond.left, beyond.top, beyond.width, beyond.height) == (4, -8, 61, 73), "from whole cells on"
 
 
 def test_batches_of_parts(tmp_path: Path) -> None:

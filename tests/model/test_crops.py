@@ -1,4 +1,4 @@
-"""A part of a photograph is rendered, blurred and learnt from as it is in the whole."""
+"""A part of a photograph is rendered, blurred and learnt from as it is in the whole; so is a photograph of a part."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from macro_splat.data.crops import Crop
 from macro_splat.errors import MacroSplatError
+from macro_splat.model.crops import composited
 from tests.captures import write_capture
 from tests.model.trainers import begin, build_trainer, do_step, make_crisp, render_as_trained, training_view
 
@@ -56,6 +57,36 @@ def test_parts_add_up_to_the_whole(capture: Path, tmp_path: Path, mode: str) -> 
     # Absolute values of parts add up to more than that of the whole where a Gaussian lies in several.
     ratio = screen.sum() / expected_screen.sum()
     assert 0.99 < ratio < (1.3 if mode == "image" else 1.1)
+
+
+def test_light_comes_in_from_beside_a_photograph(capture: Path, tmp_path: Path) -> None:
+    """A photograph that cuts the object off, against the same pixels of one that shows it whole."""
+    trainer = build_trainer(capture, tmp_path, mode="image")
+    model = begin(trainer)
+    make_crisp(model)
+    camera, _ = training_view(trainer, 1)
+    whole = render_as_trained(model, camera)["rgb"]
+    part = Crop(40, 28, 36, 30, WIDTH, HEIGHT)
+    narrow = part.camera(camera)
+    del narrow.metadata["crop"]  # a photograph of its own
+    seen = render_as_trained(model, narrow)
+    assert seen["rgb"].shape == (30, 36, 3)
+    torch.testing.assert_close(seen["rgb"], part.of(whole), atol=2e-3, rtol=0)
+    assert (model.info["width"], model.info["height"]) == (36, 30), "for the strategy"
+    model.config.defocus.blur_net = True  # whose places are the photograph's: rendered without a margin
+    alone = render_as_trained(model, narrow)["rgb"]
+    assert float((alone - part.of(whole)).abs().max()) > 0.02
+
+
+def test_beside_a_photograph_its_border_goes_on() -> None:
+    """Where nothing is modelled. Worked by hand: one row of a photograph two pixels wide, one more on either side."""
+    render = torch.tensor([[[0.2], [0.1], [0.6], [0.0]]]).expand(1, 4, 3)
+    alpha = torch.tensor([[[0.5], [0.5], [1.0], [0.0]]])
+    background = torch.full((3,), 0.4)
+    picture = composited(render, alpha, background, Crop(1, 0, 2, 1, 4, 1))
+    torch.testing.assert_close(picture[0, :, 0], torch.tensor([0.35, 0.3, 0.6, 0.6]))
+    picture = composited(render, alpha, background, None)
+    torch.testing.assert_close(picture[0, :, 0], torch.tensor([0.4, 0.3, 0.6, 0.4]))
 
 
 def test_a_training_by_parts_learns_as_well(capture: Path, tmp_path: Path) -> None:
