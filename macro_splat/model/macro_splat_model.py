@@ -19,7 +19,6 @@ from torch.nn import Parameter
 from macro_splat.compat.few_arenas import limit_arenas
 from macro_splat.compat.lpips import optional_lpips
 from macro_splat.compat.viewmat import get_viewmat
-from macro_splat.data.cache import Photographs
 from macro_splat.data.crops import Crop
 from macro_splat.defocus.config import DefocusConfig
 from macro_splat.defocus.heads import Head, ImageHead, LensHead, make_head
@@ -28,11 +27,10 @@ from macro_splat.defocus.lens import LensBank
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
 from macro_splat.image import ssim
-from macro_splat.image.reduction import enlarged, look_reduction, reduced
-from macro_splat.model.background import empty_pixels, half_transparency, plain_background
-from macro_splat.model.crops import blur_margin, check_crops, composited, seen_part
+from macro_splat.model.background import half_transparency
+from macro_splat.model.crops import blur_margin, composited, seen_part
+from macro_splat.model.first_look import look_at_photographs
 from macro_splat.model.lens_search import search_lens
-from macro_splat.model.lens_start import report_lens, start_lens
 from macro_splat.model.outputs import add_lens_outputs, sharp_outputs
 from macro_splat.model.schedule import Schedule
 from macro_splat.model.seeds import densify_seeds
@@ -97,6 +95,8 @@ class MacroSplatModel(SplatfactoModel):
     config: MacroSplatModelConfig
     background: Tensor
     head: Head
+    cluttered: bool
+    """Whether no photograph shows a plain background."""
     virtual_lens: VirtualLens | None
     """The lens that `rgb_blurred` and its like show; None: that of the camera, see `lens_seen_through`."""
 
@@ -131,7 +131,7 @@ class MacroSplatModel(SplatfactoModel):
             self.gauss_params["features_rest"] = Parameter(torch.zeros_like(self.features_rest))
         self.head = head
         self.register_buffer("background", torch.zeros(3))
-        self._cluttered = False  # whether no photograph shows a plain background
+        self.cluttered = False
         self.schedule: Schedule | None = None
         self.virtual_lens = None
         self._show_photograph = None
@@ -206,12 +206,12 @@ class MacroSplatModel(SplatfactoModel):
 
         looked = False
 
-        def look_at_photographs(step: int) -> None:
+        def before_step(step: int) -> None:
             nonlocal looked
             pipeline = training_callback_attributes.pipeline
             assert pipeline is not None
             if not looked:
-                self._look_at_photographs(pipeline.datamanager, resumed=step > 0)
+                look_at_photographs(self, pipeline.datamanager, resumed=step > 0)
                 looked = True
             if self.schedule is not None:
                 self.head.set_progress(step / self.schedule.iterations)
@@ -219,31 +219,8 @@ class MacroSplatModel(SplatfactoModel):
                 if search and self.lens is not None:
                     search_lens(self, self.lens, pipeline.datamanager)
 
-        first = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], look_at_photographs)
+        first = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], before_step)
         return [first, *super().get_training_callbacks(training_callback_attributes)]
-
-    def _look_at_photographs(self, datamanager: Any, resumed: bool) -> None:
-        """Find what only the photographs tell: background, lens, and where there is nothing but background."""
-        photographs = Photographs(datamanager.cached_train)
-        cameras = datamanager.train_dataset.cameras
-        if float((cameras.width * cameras.height).max()) > datamanager.step_pixels:
-            check_crops(self.config)
-        if not resumed:
-            if self.config.background_color == "auto":
-                self.background.copy_(torch.from_numpy(plain_background(photographs)))
-            if self.lens is not None:
-                metadata = datamanager.train_dataset.metadata
-                points, measured = metadata.get("points3D_xyz"), metadata.get("points3D_measured", True)
-                source = start_lens(self.lens, photographs, cameras, points, measured)
-                report_lens(self.lens, source)
-        if self.head.uses_silhouette and self.config.background_color == "auto":
-            for batch, photograph in zip(datamanager.cached_train, photographs, strict=True):
-                reduction = look_reduction(max(photograph.shape[:2]))
-                empty = empty_pixels(reduced(photograph, reduction), self.background.cpu().numpy())
-                if empty is not None and batch["image"].shape[-1] == 3:
-                    empty = enlarged(empty, reduction, photograph.shape[:2])
-                    batch["empty"] = torch.from_numpy(empty)[..., None].to(batch["image"].device)
-            self._cluttered = not any("empty" in batch for batch in datamanager.cached_train)
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         """The parent's groups and those of the defocus head."""
@@ -309,7 +286,7 @@ class MacroSplatModel(SplatfactoModel):
                 self.gauss_params, self.optimizers, self.strategy_state, self.step, self.info
             )
         photograph = None
-        if part is not None and self._cluttered:
+        if part is not None and self.cluttered:
             photograph = Crop.whole(crop.full_width, crop.full_height).within(around)
         rgb = composited(render[0, ..., :3], alpha[0], background, photograph)
         if not self.training:
