@@ -1,4 +1,4 @@
-"""Small cut-outs that show the difference, chosen where the photograph is blurred and the truth has detail."""
+"""Small cut-outs that show the difference: where the photograph is blurred and the truth, or a render, has detail."""
 
 from __future__ import annotations
 
@@ -101,8 +101,10 @@ def _strip(view: str, rows: Sequence[Row], plain: Sequence[Row]) -> tuple[float,
     others = [_detail(render) for render in renders.values() if render is not None]
     if truth is not None:
         gain = _detail(truth) - (_detail(photograph) if is_blurred else others[0])
-    else:  # where the models differ, whichever of them has the detail
-        gain = np.max(others, axis=0) - np.min(others, axis=0)
+    else:  # where some render has more detail than the photograph, within the neighbourhood: edges may lie a little off
+        around = max(SMALLEST_EDGE // 2, round(EDGE_SHARE * photograph.shape[0] / 8))
+        shown, known = (ndimage.uniform_filter(d, around) for d in (np.max(others, axis=0), _detail(photograph)))
+        gain = np.maximum(shown - known, 0.0)
     if mask is not None:
         gain = np.where(mask.any(axis=-1), gain, 0.0)
     window = _best_window(gain)
