@@ -37,9 +37,11 @@ def process(
     on where it stopped.
 
     Args:
-        photographs: folder with JPEG, PNG, TIFF (8 or 16 bit) or raw files; folders in it count too.
+        photographs: folder with JPEG, PNG, TIFF (8 or 16 bit), WebP or raw files; folders in it count too, but for
+            earlier captures; of several files of one photograph the best is taken.
         out: folder for the capture, made if missing.
-        rig: rig.yaml that describes a turntable or dome, the lens and the focus steps.
+        rig: rig.yaml that describes a turntable or dome, the lens and the focus steps; the latter two also count where
+            poses come from the photographs.
         poses: auto = from the rig if it describes poses, else by structure from motion; none = only look at the
             photographs and report.
         stack_by: what tells focus stacks apart; auto = names, folders or EXIF focus distances where they are evident,
