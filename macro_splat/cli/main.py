@@ -1,6 +1,7 @@
 """Entry point of the command `macro-splat`."""
 
 import os
+import signal
 import sys
 
 from tyro.extras import SubcommandApp
@@ -33,4 +34,12 @@ def main() -> None:
     # See compat/idle_threads.py; here torch is not loaded yet, and programs started from here inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     one_line_errors.install()
-    sys.exit(app.cli(prog="macro-splat", description="Blurry macro photographs in, sharp 3D Gaussian splats out."))
+    try:
+        try:
+            code = app.cli(prog="macro-splat", description="Blurry macro photographs in, sharp 3D Gaussian splats out.")
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads our output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again as it ends
+        code = 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 1
+    sys.exit(code)

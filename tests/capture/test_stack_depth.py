@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from macro_splat.capture import Intrinsics
+from macro_splat.capture.format import SparsePoints
+from macro_splat.capture.process.points import merged
 from macro_splat.capture.stacks.depth import Slice, points_in_focus
 
 HEIGHT, WIDTH, FOCAL_PX, APERTURE = 96, 128, 1500.0, 12.0
@@ -73,6 +75,24 @@ def test_on_a_rail_the_plane_of_focus_goes_along() -> None:
     depth, column = depth_and_column(points_in_focus(slices).xyz)
     assert np.median(depth[column < WIDTH / 2 - 8]) == pytest.approx(LEFT, abs=0.6)
     assert np.median(depth[column > WIDTH / 2 + 8]) == pytest.approx(RIGHT, abs=0.6)
+
+
+def test_where_a_stack_ends_its_last_plane_stands_for_what_lies_beyond() -> None:
+    slices = [Slice(photograph(d), PINHOLE, camera(), d) for d in DISTANCES[:3]]  # the last at 120 mm
+    depth, column = depth_and_column(points_in_focus(slices).xyz)
+    assert np.median(depth[column < WIDTH / 2 - 8]) == pytest.approx(LEFT, abs=0.6)
+    right = depth[column > WIDTH / 2 + 8]
+    assert len(right) > 50
+    np.testing.assert_allclose(np.quantile(right, [0.5, 0.9]), 120.0, atol=1e-6)
+
+
+def test_what_several_stacks_tell_of_counts_once() -> None:
+    """Worked by hand: two cubes of edge 1 with a mean each, a third one across the origin."""
+    first = SparsePoints(np.array([[0.2, 0.2, 0.2], [1.5, 0.0, 0.0]]), np.array([[10, 20, 30], [1, 2, 3]], np.uint8))
+    second = SparsePoints(np.array([[0.6, 0.4, 0.2], [-0.1, 0.2, 0.2]]), np.array([[20, 20, 90], [7, 8, 9]], np.uint8))
+    both = merged([first, second], 1.0)
+    np.testing.assert_allclose(both.xyz, [[-0.1, 0.2, 0.2], [0.4, 0.3, 0.2], [1.5, 0.0, 0.0]])
+    np.testing.assert_array_equal(both.rgb, [[7, 8, 9], [15, 20, 60], [1, 2, 3]])
 
 
 def test_no_points_without_a_peak() -> None:

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 
 from macro_splat.capture.format import SparsePoints
-from macro_splat.capture.photographs.load import load_photograph, reduced_size
+from macro_splat.capture.photographs.load import Photograph, load_photograph, reduced_size
 from macro_splat.capture.process.mask_stage import PreparedMask
 from macro_splat.capture.process.parallel import Progress, for_each, threads_for
 from macro_splat.capture.process.poses import Poses
 from macro_splat.capture.process.write import reduced
-from macro_splat.capture.stacks.depth import MIN_SLICES, Slice, points_in_focus
+from macro_splat.capture.stacks.depth import CELL_PX, MIN_SLICES, Slice, points_in_focus
 from macro_splat.capture.stacks.grouping import Stack
 
 EDGE = 800
@@ -65,11 +65,35 @@ def points_from_stacks(
         return poses
     most = threads_for([photograph for stack in chosen for photograph in stack.photographs], BYTES_PER_PIXEL, threads)
     found = for_each(chosen, focused, threads=most, what="Points", progress=progress)
-    xyz, rgb = (np.concatenate(parts) for parts in zip(*((points.xyz, points.rgb) for points in found), strict=True))
-    if len(xyz) > MOST_POINTS:
-        kept = np.sort(np.random.default_rng(0).choice(len(xyz), MOST_POINTS, replace=False))
-        xyz, rgb = xyz[kept], rgb[kept]
-    return replace(poses, points=SparsePoints(xyz, rgb)) if len(xyz) else poses
+    middles = [stack.photographs[len(stack.photographs) // 2] for stack in chosen]
+    points = merged(found, float(np.median([_pixel_size(poses, photograph) for photograph in middles])) * CELL_PX)
+    if len(points.xyz) > MOST_POINTS:
+        kept = np.sort(np.random.default_rng(0).choice(len(points.xyz), MOST_POINTS, replace=False))
+        points = SparsePoints(points.xyz[kept], points.rgb[kept])
+    return replace(poses, points=points) if len(points.xyz) else poses
+
+
+def merged(clouds: Sequence[SparsePoints], cell: float) -> SparsePoints:
+    """The mean of the points in each cube of space: places that several stacks tell of count once.
+
+    So the points lie evenly, as a training takes them: their distances say how large its first Gaussians are.
+
+    Args:
+        cell: edge of a cube.
+    """
+    xyz, rgb = np.concatenate([c.xyz for c in clouds]), np.concatenate([c.rgb for c in clouds])
+    _, cube, count = np.unique(np.floor(xyz / cell), axis=0, return_inverse=True, return_counts=True)
+    total = np.zeros((len(count), 6))
+    np.add.at(total, cube.reshape(-1), np.concatenate([xyz, rgb], axis=1))
+    mean = total / count[:, None]
+    return SparsePoints(mean[:, :3], np.round(mean[:, 3:]).astype(np.uint8))
+
+
+def _pixel_size(poses: Poses, photograph: Photograph) -> float:
+    """Of the reduced photograph, in its plane of focus, in scene units."""
+    posed = poses.photographs[photograph.name]
+    assert posed.optics.focus_distance is not None
+    return posed.optics.focus_distance / reduced(posed.intrinsics, *reduced_size(photograph, EDGE)).fl_x
 
 
 def _is_focused(poses: Poses, name: str) -> bool:

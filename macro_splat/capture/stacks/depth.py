@@ -49,7 +49,9 @@ def points_in_focus(slices: Sequence[Slice], mask: NDArray[np.bool_] | None = No
         slices: in their order, with one optical axis. mask: [H, W] of the reference; no points outside.
 
     Returns:
-        Possibly none: pixels that are sharpest in the first or last slice may lie beyond it.
+        Possibly none. Pixels that are sharpest in the first or last slice are put into its plane of focus, though they
+        may lie beyond it: where a stack ends there would be no point else, and training moves points, but makes none
+        where none is near.
     """
     none = SparsePoints(np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
     if len(slices) < MIN_SLICES:
@@ -60,7 +62,7 @@ def points_in_focus(slices: Sequence[Slice], mask: NDArray[np.bool_] | None = No
     best = energy.argmax(axis=0)
     rows, columns = np.indices(best.shape)
     peak = energy[best, rows, columns]
-    usable = (best > 0) & (best < len(slices) - 1) & (peak > SHADES**2) & (peak > PEAK * np.median(energy, axis=0))
+    usable = (peak > SHADES**2) & (peak > PEAK * np.median(energy, axis=0))
     if mask is not None:
         usable &= mask
     # What is gathered around a pixel may be its neighbours' detail, across a silhouette: it must have some of its own.
@@ -71,9 +73,11 @@ def points_in_focus(slices: Sequence[Slice], mask: NDArray[np.bool_] | None = No
         usable &= (np.abs(seen - ground) > TOLERANCE).any(axis=2)
     y, x = _surest_of_cells(np.where(usable & (own > OWN * peak), own, 0.0))
     k = best[y, x]
-    low, top, high = (np.log(np.maximum(energy[k + step, y, x], 1e-12)) for step in (-1, 0, 1))
+    inner = np.clip(k, 1, len(slices) - 2)
+    low, top, high = (np.log(np.maximum(energy[inner + step, y, x], 1e-12)) for step in (-1, 0, 1))
     # Vertex of the parabola through three logarithms; their second difference is negative at a peak.
-    place = k + np.clip(0.5 * (low - high) / np.minimum(low - 2 * top + high, -1e-6), -0.5, 0.5)
+    vertex = np.clip(0.5 * (low - high) / np.minimum(low - 2 * top + high, -1e-6), -0.5, 0.5)
+    place = k + np.where(inner == k, vertex, 0.0)
     first = np.clip(np.floor(place).astype(int), 0, len(slices) - 2)
     share = (place - first)[:, None]
     planes = np.stack([_in_plane_of_focus(each, reference, x, y) for each in slices])
