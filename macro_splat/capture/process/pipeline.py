@@ -35,6 +35,7 @@ from macro_splat.capture.rig.lens import with_lens
 from macro_splat.capture.rig.poses import Rig, read_rig, slice_offsets
 from macro_splat.capture.scale.marker_spec import parse_target
 from macro_splat.capture.scale.markers import MarkerPair
+from macro_splat.capture.stacks.alike import alike_runs
 from macro_splat.capture.stacks.grouping import Stack, group_stacks
 from macro_splat.errors import MacroSplatError
 
@@ -106,6 +107,7 @@ class _Run:
         with self._timed("sharpness"):
             self.looks = survey(photographs, self.work, self.cache, threads=settings.threads, progress=self.progress)
             self.left_out = self._unwanted()
+            self._tell_likely_stacks()
         with self._timed("previews"):
             preview_stacks(self.stacks, self.work, self.cache, threads=settings.threads, progress=self.progress)
         failure, capture = None, None
@@ -140,6 +142,21 @@ class _Run:
                 f"{self.folder}: all {len(reasons)} photographs are blurred; process without --leave-out-blurred"
             )
         return reasons
+
+    def _tell_likely_stacks(self) -> None:
+        """Where nothing tells stacks, but photographs in a row show the same view."""
+        if self.settings.stack_by != "auto" or any(len(stack.photographs) > 1 for stack in self.stacks):
+            return
+        names = [stack.photographs[0].name for stack in self.stacks]
+        runs = alike_runs(self.looks[name].load_thumbnail() for name in names)
+        if runs:
+            first = f"{names[runs[0][0]]} to {names[runs[0][-1]]}"
+            more = f", and {len(runs) - 1} more such rows" if len(runs) > 1 else ""
+            self._add(
+                "hint",
+                f"{first} look like the slices of a focus stack{more}, and are taken for poses of their own.",
+                "If they are one: put each stack into a folder of its own, or give --stack-by folder, time or focus.",
+            )
 
     def _find_poses(self) -> None:
         """Masks, poses in mm if the scale is known, and what each slice of a stack has of its own."""
