@@ -68,7 +68,7 @@ def test_photographs_of_16_pixels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["splat", "image"])
 def test_a_blur_wider_than_the_photograph(tmp_path: Path, mode: str) -> None:
     capture = write_capture(tmp_path / "capture", views=3, **SMALL)
-    edit_transforms(capture, all_frames(focus_distance=15.0, aperture_radius=10.0))
+    edit_transforms(capture, all_frames(focus_distance=15.0, aperture_radius=10.0, focal_length_mm=12.0))
     focal_px = read_capture(capture).frames[0].intrinsics.fl_x
     assert 2 * 10 * focal_px * (1 / 15 - 1 / 110) > 50, "circles of confusion, in pixels of photographs of 24 x 16"
     train(capture, tmp_path, mode)
