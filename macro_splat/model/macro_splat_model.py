@@ -313,6 +313,8 @@ class MacroSplatModel(SplatfactoModel):
         by_place = self.config.defocus.blur_net  # of the photograph as it is
         if not isinstance(self.head, ImageHead) or by_place or self._get_downscale_factor() > 1:
             return 0
+        if not self.cluttered and "crop" not in (camera.metadata or {}):
+            return 0  # a plain background is known to go on, and haze beside the photograph would be no one's loss
         radius = partial(self.head.lens.blur_radius, view, focal_px=camera.fx[0, 0])
         return blur_margin(self.means, viewmat, camera, radius)
 
