@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-_SETTING = threading.Lock()
-"""Python refuses to set the trace function of one thread while another thread sets its own."""
+from typing import Any
 
 
 @contextmanager
@@ -22,13 +19,25 @@ def untraced() -> Iterator[None]:
     if trace is None:
         yield
         return
-    with _SETTING:
-        sys.settrace(None)
+    _set_trace(None)
     try:
         yield
     finally:
-        with _SETTING:
+        _set_trace(trace)  # which may raise from here on
+
+
+def _set_trace(trace: Callable[..., Any] | None) -> None:
+    """Set this thread's trace function, even while another thread sets its own, when Python refuses it.
+
+    By no lock: the line at which a `with` ends is traced before the lock is given back, and the trace function that
+    raises there would leave it taken for good.
+    """
+    while True:
+        try:
             sys.settrace(trace)
+        except RuntimeError:
+            continue
+        return
 
 
 __all__ = ["untraced"]
