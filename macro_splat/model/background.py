@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,10 @@ SHARE = 0.6
 """Share of all border pixels that must have the common colour: the rest is where the object touches the border."""
 NEIGHBOURHOOD = 5
 """Pixels along the square that is averaged to tell the background from an object's outskirts through the noise."""
+AROUND_POINT = 0.05
+"""Share of a photograph's longer edge: so far around a sparse point its surface may reach."""
+MOST = 0.6
+"""Share of the photographs in view of a point: if more of them show nothing there, the point is a mistake."""
 
 
 def plain_background(photographs: Iterable[NDArray]) -> NDArray[np.float32]:
@@ -64,6 +68,66 @@ def empty_pixels(photograph: NDArray, background: NDArray[np.float32]) -> NDArra
     return ndimage.binary_erosion(
         ndimage.binary_propagation(plain & frame, mask=plain), iterations=NEIGHBOURHOOD // 2, border_value=1
     )
+
+
+def seen_at(
+    points: NDArray[np.floating],
+    viewmat: NDArray[np.floating],
+    intrinsics: NDArray[np.floating],
+    height: int,
+    width: int,
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Which points lie in a photograph, and in which pixels of it.
+
+    Args:
+        points: [P, 3]. viewmat: [4, 4] world to camera, looking along +z. intrinsics: [3, 3] in pixels.
+
+    Returns:
+        numbers, rows and columns, [N] each.
+    """
+    x, y, z = viewmat[:3, :3] @ points.T + viewmat[:3, 3:]
+    depth = np.where(z > 0, z, np.inf)
+    column = intrinsics[0, 0] * x / depth + intrinsics[0, 2]
+    row = intrinsics[1, 1] * y / depth + intrinsics[1, 2]
+    inside = np.flatnonzero((z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height))
+    return inside, row[inside].astype(np.intp), column[inside].astype(np.intp)
+
+
+def spare_points(
+    empties: Sequence[NDArray[np.bool_] | None],
+    points: NDArray[np.floating],
+    viewmats: NDArray[np.floating],
+    intrinsics: NDArray[np.floating],
+) -> None:
+    """Take back that nothing is where there is a point of the scene: photographs contradict each other there.
+
+    A ruler stayed while the object was turned over, or was put beside it later. Around each such point its surface is
+    not known to be empty in any photograph. What most photographs find nothing at was never there.
+
+    Args:
+        empties: of each photograph the pixels [H, W] that show nothing, changed in place, or None.
+        points: [P, 3] on surfaces. viewmats: [V, 4, 4] world to camera, looking along +z. intrinsics: [V, 3, 3] in
+            pixels of `empties`.
+    """
+    hits: list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]] = []
+    n_seen, n_empty = np.zeros(len(points), int), np.zeros(len(points), int)
+    for empty, viewmat, matrix in zip(empties, viewmats, intrinsics, strict=True):
+        if empty is None:
+            hits.append((np.empty(0, np.intp),) * 3)
+            continue
+        number, row, column = seen_at(points, viewmat, matrix, *empty.shape)
+        hit = empty[row, column]
+        n_seen[number] += 1
+        n_empty[number[hit]] += 1
+        hits.append((number[hit], row[hit], column[hit]))
+    stands = n_empty <= MOST * n_seen
+    for empty, (number, row, column) in zip(empties, hits, strict=True):
+        stays = stands[number]
+        if empty is None or not stays.any():
+            continue
+        elsewhere = np.ones_like(empty)
+        elsewhere[row[stays], column[stays]] = False
+        empty &= ndimage.distance_transform_edt(elsewhere) > AROUND_POINT * max(empty.shape)
 
 
 def half_transparency(alpha: Tensor) -> Tensor:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from nerfstudio.cameras.cameras import Cameras
+from torch import Tensor
 
-from macro_splat.data.cache import Photographs
+from macro_splat.compat.viewmat import get_viewmat
+from macro_splat.data.cache import CachedView, Photographs
 from macro_splat.image.reduction import enlarged, look_reduction, reduced
-from macro_splat.model.background import empty_pixels, plain_background
+from macro_splat.model.background import empty_pixels, plain_background, spare_points
 from macro_splat.model.crops import check_crops
 from macro_splat.model.lens_start import report_lens, start_lens
 
@@ -26,7 +31,8 @@ def look_at_photographs(model: MacroSplatModel, datamanager: Any, resumed: bool)
         MacroSplatError: the photographs are too large for the model, see `check_crops`.
     """
     photographs = Photographs(datamanager.cached_train)
-    cameras = datamanager.train_dataset.cameras
+    cameras, metadata = datamanager.train_dataset.cameras, datamanager.train_dataset.metadata
+    points, measured = metadata.get("points3D_xyz"), metadata.get("points3D_measured", True)
     if float((cameras.width * cameras.height).max()) > datamanager.step_pixels:
         check_crops(model.config)
     finds_background = model.config.background_color == "auto"
@@ -34,20 +40,31 @@ def look_at_photographs(model: MacroSplatModel, datamanager: Any, resumed: bool)
         if finds_background:
             model.background.copy_(torch.from_numpy(plain_background(photographs)))
         if model.lens is not None:
-            metadata = datamanager.train_dataset.metadata
-            points, measured = metadata.get("points3D_xyz"), metadata.get("points3D_measured", True)
             source = start_lens(model.lens, photographs, cameras, points, measured)
             report_lens(model.lens, source)
     if model.head.uses_silhouette and finds_background:
-        background = model.background.cpu().numpy()
-        model.cluttered = True
-        for batch, photograph in zip(datamanager.cached_train, photographs, strict=True):
-            reduction = look_reduction(max(photograph.shape[:2]))
-            empty = empty_pixels(reduced(photograph, reduction), background)
-            model.cluttered &= empty is None
-            if empty is not None and batch["image"].shape[-1] == 3:
-                empty = enlarged(empty, reduction, photograph.shape[:2])
-                batch["empty"] = torch.from_numpy(empty)[..., None].to(batch["image"].device)
+        _find_silhouettes(model, datamanager.cached_train, cameras, points if measured else None)
+
+
+def _find_silhouettes(
+    model: MacroSplatModel, views: Sequence[CachedView], cameras: Cameras, points: Tensor | None
+) -> None:
+    """Mark the `empty` pixels of the views; see whether there are any."""
+    background = model.background.cpu().numpy()
+    reductions, empties = [], []
+    for photograph in Photographs(views):
+        reductions.append(look_reduction(max(photograph.shape[:2])))
+        empties.append(empty_pixels(reduced(photograph, reductions[-1]), background))
+    model.cluttered = all(empty is None for empty in empties)
+    if points is not None:
+        intrinsics = cameras.get_intrinsics_matrices().cpu().double().numpy()
+        intrinsics[:, :2] /= np.array(reductions)[:, None, None]
+        viewmats = get_viewmat(cameras.camera_to_worlds.cpu()).double().numpy()
+        spare_points(empties, points.cpu().double().numpy(), viewmats, intrinsics)
+    for view, reduction, empty in zip(views, reductions, empties, strict=True):
+        if empty is not None and view["image"].shape[-1] == 3:
+            empty = enlarged(empty, reduction, view["image"].shape[:2])
+            view["empty"] = torch.from_numpy(empty)[..., None].to(view["image"].device)
 
 
 __all__ = ["look_at_photographs"]

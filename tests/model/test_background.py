@@ -7,7 +7,14 @@ import pytest
 import torch
 from scipy import ndimage
 
-from macro_splat.model.background import empty_pixels, half_transparency, plain_background
+from macro_splat.model.background import (
+    AROUND_POINT,
+    empty_pixels,
+    half_transparency,
+    plain_background,
+    seen_at,
+    spare_points,
+)
 
 GREY = np.array([0.42, 0.45, 0.5])
 
@@ -115,6 +122,42 @@ def test_empty_pixels_are_joined_to_the_border() -> None:
 def test_clutter_has_no_empty_pixels() -> None:
     clutter = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     assert empty_pixels(clutter, np.zeros(3, np.float32)) is None
+
+
+INTRINSICS = np.array([[100.0, 0.0, 60.0], [0.0, 100.0, 45.0], [0.0, 0.0, 1.0]])
+
+
+def test_a_point_lies_in_the_pixel_that_shows_it() -> None:
+    """By hand: 100·0.2/2 + 60 = 70 and 100·(−0.1)/2 + 45 = 40; the others lie behind the camera and beside it."""
+    viewmat = np.eye(4)
+    viewmat[2, 3] = 1.0
+    points = np.array([[0.0, 0.0, -3.0], [0.201, -0.099, 1.0], [-2.0, 0.0, 1.0]])
+    number, row, column = seen_at(points, viewmat, INTRINSICS, 90, 120)
+    assert (number.tolist(), row.tolist(), column.tolist()) == ([1], [40], [70])
+
+
+def test_what_some_photographs_show_is_not_known_to_be_empty_in_others() -> None:
+    """A thing at (70, 40) of three photographs is gone in two more, which show nothing but the object in the middle."""
+    there, gone = np.ones((90, 120), bool), np.ones((90, 120), bool)
+    there[30:50, 50:75] = False
+    gone[30:60, 50:62] = False
+    empties = [there, there.copy(), None, gone.copy(), gone.copy(), there.copy()]
+    point, on_object = [0.201, -0.099, 2.0], [-0.1, 0.0, 2.0]
+    spare_points(empties, np.array([point, on_object]), np.stack([np.eye(4)] * 6), np.stack([INTRINSICS] * 6))
+    assert (empties[0] == there).all()
+    assert empties[2] is None
+    rows, columns = np.indices(there.shape)
+    around = np.hypot(rows - 40, columns - 70) <= AROUND_POINT * 120
+    for empty in empties[3:5]:
+        assert (empty == (gone & ~around)).all()
+
+
+def test_a_point_where_most_photographs_find_nothing_is_a_mistake() -> None:
+    something = np.zeros((90, 120), bool)
+    empties = [np.ones((90, 120), bool), np.ones((90, 120), bool), something]
+    spare_points(empties, np.array([[0.0, 0.0, 1.0]]), np.stack([np.eye(4)] * 3), np.stack([INTRINSICS] * 3))
+    assert empties[0].all()
+    assert empties[1].all()
 
 
 def silhouette(width: float) -> torch.Tensor:
