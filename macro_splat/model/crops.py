@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
+from torch.nn.functional import pad
 
 from macro_splat.data.crops import Crop
 from macro_splat.defocus.image_blur import CELL
@@ -78,16 +79,17 @@ def composited(render: Tensor, alpha: Tensor, background: Tensor, photograph: Cr
     Returns:
         [H, W, 3].
     """
-    picture = render + (1 - alpha) * background
+    clear = 1 - alpha
     if photograph is None:
-        return picture
+        return render + clear * background
     height, width = render.shape[:2]
-    row, column = (torch.arange(size, device=render.device) for size in (height, width))
-    row_inside = row.clamp(photograph.top, photograph.top + photograph.height - 1)
-    column_inside = column.clamp(photograph.left, photograph.left + photograph.width - 1)
-    beside = (row != row_inside)[:, None] | (column != column_inside)
-    behind = picture[row_inside[:, None], column_inside]
-    return torch.where(beside[..., None], render + (1 - alpha) * behind, picture)
+    left, top = photograph.left, photograph.top
+    right, bottom = width - left - photograph.width, height - top - photograph.height
+    inside = photograph.of(render) + photograph.of(clear) * background
+    goes_on = pad(inside.permute(2, 0, 1)[None], (left, right, top, bottom), mode="replicate")[0].permute(1, 2, 0)
+    beside = torch.ones(height, width, 1, dtype=torch.bool, device=render.device)
+    photograph.of(beside)[:] = False
+    return render + clear * torch.where(beside, goes_on, background)
 
 
 def check_crops(config: MacroSplatModelConfig) -> None:
