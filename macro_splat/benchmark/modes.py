@@ -94,6 +94,7 @@ ABLATIONS = (
     _without("no-depth-edges", "one layer at depth edges", {f"{DEFOCUS}.depth_edges": False}),
     _without("no-linear-light", "sRGB values added up", {f"{DEFOCUS}.linear_light": False}),
     _without("no-silhouette", "no silhouette term", {f"{DEFOCUS}.silhouette_weight": 0.0}),
+    _without("no-clipped-noise", "clipped noise not told", {f"{DEFOCUS}.clipped_noise": False}),
     _without("no-crispness", "no crispness term", {f"{DEFOCUS}.crisp_weight": 0.0}),
     _without("no-fine-growth", "splatfacto's growth threshold", {"pipeline.model.densify_grad_thresh": 0.0008}),
     _without("sh-3", "splatfacto's colour degree 3", {"pipeline.model.sh_degree": 3}),

@@ -14,8 +14,12 @@ from macro_splat.compat.viewmat import get_viewmat
 from macro_splat.data.cache import CachedView, Photographs
 from macro_splat.image.reduction import enlarged, look_reduction, reduced
 from macro_splat.model.background import empty_pixels, plain_background, spare_points
+from macro_splat.model.clipped_noise import ClippedNoise
 from macro_splat.model.crops import check_crops
 from macro_splat.model.lens_start import report_lens, start_lens
+
+NOISE_PIXELS = 10_000
+"""As many of a photograph's empty pixels tell its noise."""
 
 if TYPE_CHECKING:
     from macro_splat.model.macro_splat_model import MacroSplatModel
@@ -49,7 +53,7 @@ def look_at_photographs(model: MacroSplatModel, datamanager: Any, resumed: bool)
 def _find_silhouettes(
     model: MacroSplatModel, views: Sequence[CachedView], cameras: Cameras, points: Tensor | None
 ) -> None:
-    """Mark the `empty` pixels of the views; see whether there are any."""
+    """Mark the `empty` pixels of the views; see whether there are any, and how much noise is in them."""
     background = model.background.cpu().numpy()
     reductions, empties = [], []
     for photograph in Photographs(views):
@@ -61,10 +65,16 @@ def _find_silhouettes(
         intrinsics[:, :2] /= np.array(reductions)[:, None, None]
         viewmats = get_viewmat(cameras.camera_to_worlds.cpu()).double().numpy()
         spare_points(empties, points.cpu().double().numpy(), viewmats, intrinsics)
+    values = []
     for view, reduction, empty in zip(views, reductions, empties, strict=True):
         if empty is not None and view["image"].shape[-1] == 3:
-            empty = enlarged(empty, reduction, view["image"].shape[:2])
-            view["empty"] = torch.from_numpy(empty)[..., None].to(view["image"].device)
+            image = view["image"]
+            empty = enlarged(empty, reduction, image.shape[:2])
+            view["empty"] = torch.from_numpy(empty)[..., None].to(image.device)
+            shown = image.cpu().numpy()[empty]
+            values.append(shown[:: len(shown) // NOISE_PIXELS + 1] / (255.0 if shown.dtype == np.uint8 else 1.0))
+    if model.config.defocus.clipped_noise and values:
+        model.clipped_noise = ClippedNoise.of_background(np.concatenate(values), background)
 
 
 __all__ = ["look_at_photographs"]

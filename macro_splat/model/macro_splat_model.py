@@ -28,6 +28,7 @@ from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
 from macro_splat.image import ssim
 from macro_splat.model.background import half_transparency
+from macro_splat.model.clipped_noise import ClippedNoise
 from macro_splat.model.crops import blur_margin, composited, seen_part
 from macro_splat.model.first_look import look_at_photographs
 from macro_splat.model.lens_search import search_lens
@@ -97,6 +98,8 @@ class MacroSplatModel(SplatfactoModel):
     head: Head
     cluttered: bool
     """Whether no photograph shows a plain background."""
+    clipped_noise: ClippedNoise | None
+    """Of the photographs' background."""
     virtual_lens: VirtualLens | None
     """The lens that `rgb_blurred` and its like show; None: that of the camera, see `lens_seen_through`."""
 
@@ -132,6 +135,7 @@ class MacroSplatModel(SplatfactoModel):
         self.head = head
         self.register_buffer("background", torch.zeros(3))
         self.cluttered = False
+        self.clipped_noise = None
         self.schedule: Schedule | None = None
         self.virtual_lens = None
         self._show_photograph = None
@@ -455,8 +459,11 @@ class MacroSplatModel(SplatfactoModel):
         photograph = self.composite_with_background(self.get_gt_img(batch["image"]), outputs["background"])
         picture = outputs["rgb"]
         empty = self._downscale_if_required(batch["empty"].float()) > 0.5 if "empty" in batch else None
+        background = self.background
+        if self.clipped_noise is not None:
+            picture, background = self.clipped_noise.read(picture), self.clipped_noise.read(background)
         if empty is not None:
-            photograph = torch.where(empty, self.background, photograph)  # without its noise
+            photograph = torch.where(empty, background, photograph)  # without its noise
         if "mask" in batch:
             mask = self._downscale_if_required(batch["mask"]).to(self.device)
             photograph, picture = photograph * mask, picture * mask
