@@ -18,11 +18,11 @@ from macro_splat.model.clipped_noise import ClippedNoise
 from macro_splat.model.crops import check_crops
 from macro_splat.model.lens_start import report_lens, start_lens
 
-NOISE_PIXELS = 10_000
-"""As many of a photograph's empty pixels tell its noise."""
-
 if TYPE_CHECKING:
     from macro_splat.model.macro_splat_model import MacroSplatModel
+
+NOISE_PIXELS = 10_000
+"""As many of a photograph's empty pixels tell its noise."""
 
 
 def look_at_photographs(model: MacroSplatModel, datamanager: Any, resumed: bool) -> None:
