@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -93,41 +93,47 @@ def seen_at(
     return inside, row[inside].astype(np.intp), column[inside].astype(np.intp)
 
 
-def spare_points(
-    empties: Sequence[NDArray[np.bool_] | None],
-    points: NDArray[np.floating],
-    viewmats: NDArray[np.floating],
-    intrinsics: NDArray[np.floating],
-) -> None:
-    """Take back that nothing is where there is a point of the scene: photographs contradict each other there.
+class Contradictions:
+    """Points of the scene where some photographs show something and others nothing.
 
-    A ruler stayed while the object was turned over, or was put beside it later. Around each such point its surface is
-    not known to be empty in any photograph. What most photographs find nothing at was never there.
-
-    Args:
-        empties: of each photograph the pixels [H, W] that show nothing, changed in place, or None.
-        points: [P, 3] on surfaces. viewmats: [V, 4, 4] world to camera, looking along +z. intrinsics: [V, 3, 3] in
-            pixels of `empties`.
+    A ruler stayed while the object was turned over, or was put beside it later. Around such a point nobody knows that
+    nothing is there. What most photographs find nothing at was never there.
     """
-    hits: list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]] = []
-    n_seen, n_empty = np.zeros(len(points), int), np.zeros(len(points), int)
-    for empty, viewmat, matrix in zip(empties, viewmats, intrinsics, strict=True):
-        if empty is None:
-            hits.append((np.empty(0, np.intp),) * 3)
-            continue
-        number, row, column = seen_at(points, viewmat, matrix, *empty.shape)
+
+    def __init__(self, points: NDArray[np.floating]) -> None:
+        """
+        Args:
+            points: [P, 3] on surfaces.
+        """
+        self._points = points
+        self._seen, self._empty = np.zeros(len(points), int), np.zeros(len(points), int)
+        self._found: dict[int, tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]] = {}
+
+    def look(
+        self, view: int, empty: NDArray[np.bool_], viewmat: NDArray[np.floating], intrinsics: NDArray[np.floating]
+    ) -> None:
+        """Note the points that lie in the empty pixels [H, W] of a photograph; see `seen_at`."""
+        number, row, column = seen_at(self._points, viewmat, intrinsics, *empty.shape)
         hit = empty[row, column]
-        n_seen[number] += 1
-        n_empty[number[hit]] += 1
-        hits.append((number[hit], row[hit], column[hit]))
-    stands = n_empty <= MOST * n_seen
-    for empty, (number, row, column) in zip(empties, hits, strict=True):
-        stays = stands[number]
-        if empty is None or not stays.any():
-            continue
+        self._seen[number] += 1
+        self._empty[number[hit]] += 1
+        if hit.any():
+            self._found[view] = number[hit], row[hit], column[hit]
+
+    def views(self) -> list[int]:
+        """Photographs that others contradict, after all were looked at."""
+        return [view for view, (number, _, _) in self._found.items() if self._stands(number).any()]
+
+    def taken_back(self, view: int, empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The empty pixels of one of `views` without the surroundings of such points."""
+        number, row, column = self._found[view]
+        stands = self._stands(number)
         elsewhere = np.ones_like(empty)
-        elsewhere[row[stays], column[stays]] = False
-        empty &= ndimage.distance_transform_edt(elsewhere) > AROUND_POINT * max(empty.shape)
+        elsewhere[row[stands], column[stands]] = False
+        return empty & (ndimage.distance_transform_edt(elsewhere) > AROUND_POINT * max(empty.shape))
+
+    def _stands(self, number: NDArray[np.intp]) -> NDArray[np.bool_]:
+        return self._empty[number] <= MOST * self._seen[number]
 
 
 def half_transparency(alpha: Tensor) -> Tensor:

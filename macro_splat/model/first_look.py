@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from nerfstudio.cameras.cameras import Cameras
+from numpy.typing import NDArray
 from torch import Tensor
 
 from macro_splat.compat.viewmat import get_viewmat
 from macro_splat.data.cache import CachedView, Photographs
 from macro_splat.image.reduction import enlarged, look_reduction, reduced
-from macro_splat.model.background import empty_pixels, plain_background, spare_points
+from macro_splat.model.background import Contradictions, empty_pixels, plain_background
 from macro_splat.model.clipped_noise import ClippedNoise
 from macro_splat.model.crops import check_crops
 from macro_splat.model.lens_start import report_lens, start_lens
@@ -55,26 +56,40 @@ def _find_silhouettes(
 ) -> None:
     """Mark the `empty` pixels of the views; see whether there are any, and how much noise is in them."""
     background = model.background.cpu().numpy()
-    reductions, empties = [], []
-    for photograph in Photographs(views):
-        reductions.append(look_reduction(max(photograph.shape[:2])))
-        empties.append(empty_pixels(reduced(photograph, reductions[-1]), background))
-    model.cluttered = all(empty is None for empty in empties)
-    if points is not None:
-        intrinsics = cameras.get_intrinsics_matrices().cpu().double().numpy()
-        intrinsics[:, :2] /= np.array(reductions)[:, None, None]
-        viewmats = get_viewmat(cameras.camera_to_worlds.cpu()).double().numpy()
-        spare_points(empties, points.cpu().double().numpy(), viewmats, intrinsics)
-    values = []
-    for view, reduction, empty in zip(views, reductions, empties, strict=True):
-        if empty is not None and view["image"].shape[-1] == 3:
-            image = view["image"]
-            empty = enlarged(empty, reduction, image.shape[:2])
-            view["empty"] = torch.from_numpy(empty)[..., None].to(image.device)
-            shown = image.cpu().numpy()[empty]
+    matrices = cameras.get_intrinsics_matrices().cpu().double().numpy()
+    viewmats = get_viewmat(cameras.camera_to_worlds.cpu()).double().numpy()
+    contradictions = Contradictions(np.empty((0, 3)) if points is None else points.cpu().double().numpy())
+    model.cluttered, values = True, []
+    for number, view in enumerate(views):
+        photograph = view["image"]
+        reduction = _reduction(view)
+        empty = empty_pixels(reduced(photograph[..., :3].cpu().numpy(), reduction), background)
+        if empty is None:
+            continue
+        model.cluttered = False
+        if photograph.shape[-1] == 3:
+            contradictions.look(number, empty, viewmats[number], matrices[number] / [[reduction], [reduction], [1]])
+            shown = photograph.cpu().numpy()[_mark_empty(view, empty)]
             values.append(shown[:: len(shown) // NOISE_PIXELS + 1] / (255.0 if shown.dtype == np.uint8 else 1.0))
+    for number in contradictions.views():
+        view, reduction = views[number], _reduction(views[number])
+        height, width = (edge // reduction * reduction for edge in view["image"].shape[:2])
+        empty = view["empty"][:height:reduction, :width:reduction, 0].cpu().numpy()
+        _mark_empty(view, contradictions.taken_back(number, empty))
     if model.config.defocus.clipped_noise and values:
         model.clipped_noise = ClippedNoise.of_background(np.concatenate(values), background)
+
+
+def _reduction(view: CachedView) -> int:
+    return look_reduction(max(view["image"].shape[:2]))
+
+
+def _mark_empty(view: CachedView, empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Keep, and return, the pixels at full size."""
+    image = view["image"]
+    enlarged_empty = enlarged(empty, _reduction(view), image.shape[:2])
+    view["empty"] = torch.from_numpy(enlarged_empty)[..., None].to(image.device)
+    return enlarged_empty
 
 
 __all__ = ["look_at_photographs"]

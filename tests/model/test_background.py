@@ -9,11 +9,11 @@ from scipy import ndimage
 
 from macro_splat.model.background import (
     AROUND_POINT,
+    Contradictions,
     empty_pixels,
     half_transparency,
     plain_background,
     seen_at,
-    spare_points,
 )
 
 GREY = np.array([0.42, 0.45, 0.5])
@@ -136,28 +136,31 @@ def test_a_point_lies_in_the_pixel_that_shows_it() -> None:
     assert (number.tolist(), row.tolist(), column.tolist()) == ([1], [40], [70])
 
 
+def contradictions(empties: list[np.ndarray], points: list[list[float]]) -> Contradictions:
+    """Of photographs by one camera at one place."""
+    found = Contradictions(np.array(points))
+    for view, empty in enumerate(empties):
+        found.look(view, empty, np.eye(4), INTRINSICS)
+    return found
+
+
 def test_what_some_photographs_show_is_not_known_to_be_empty_in_others() -> None:
     """A thing at (70, 40) of three photographs is gone in two more, which show nothing but the object in the middle."""
     there, gone = np.ones((90, 120), bool), np.ones((90, 120), bool)
     there[30:50, 50:75] = False
     gone[30:60, 50:62] = False
-    empties = [there, there.copy(), None, gone.copy(), gone.copy(), there.copy()]
     point, on_object = [0.201, -0.099, 2.0], [-0.1, 0.0, 2.0]
-    spare_points(empties, np.array([point, on_object]), np.stack([np.eye(4)] * 6), np.stack([INTRINSICS] * 6))
-    assert (empties[0] == there).all()
-    assert empties[2] is None
+    found = contradictions([there, there, gone, gone, there], [point, on_object])
+    assert found.views() == [2, 3]
     rows, columns = np.indices(there.shape)
     around = np.hypot(rows - 40, columns - 70) <= AROUND_POINT * 120
-    for empty in empties[3:5]:
-        assert (empty == (gone & ~around)).all()
+    for view in found.views():
+        assert (found.taken_back(view, gone) == (gone & ~around)).all()
 
 
 def test_a_point_where_most_photographs_find_nothing_is_a_mistake() -> None:
-    something = np.zeros((90, 120), bool)
-    empties = [np.ones((90, 120), bool), np.ones((90, 120), bool), something]
-    spare_points(empties, np.array([[0.0, 0.0, 1.0]]), np.stack([np.eye(4)] * 3), np.stack([INTRINSICS] * 3))
-    assert empties[0].all()
-    assert empties[1].all()
+    nothing, something = np.ones((90, 120), bool), np.zeros((90, 120), bool)
+    assert contradictions([nothing, nothing, something], [[0.0, 0.0, 1.0]]).views() == []
 
 
 def silhouette(width: float) -> torch.Tensor:
