@@ -25,6 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from macro_splat.image.pinhole import project
+
 BAND_WIDTHS_PX = (1.0, 1.6, 2.5)
 """Widths s of the band-pass filters, in pixels: from the finest that survives sensor noise up."""
 VARIANCE_RATIO = 1.69
@@ -129,8 +131,8 @@ def _observe(photographs: Iterable[NDArray], viewmats: Array, Ks: Array, points:
     for view, photograph in enumerate(photographs):
         grey = photograph[..., :3].mean(axis=-1)
         grey = grey / 255.0 if photograph.dtype == np.uint8 else grey
-        xyz = points @ viewmats[view, :3, :3].T + viewmats[view, :3, 3]
-        visible, column, row = _visible(xyz, Ks[view], *grey.shape)
+        depth, x, y = project(points, viewmats[view], Ks[view])
+        visible, column, row = _visible(depth, x, y, *grey.shape)
         if not visible.any():
             continue
         bands = []
@@ -140,7 +142,7 @@ def _observe(photographs: Iterable[NDArray], viewmats: Array, Ks: Array, points:
             bands.append(ndimage.gaussian_filter(band * band, 2.0 * width)[row, column])
         views.append(np.full(int(visible.sum()), view))
         indices.append(np.flatnonzero(visible))
-        inverse_depths.append(1.0 / xyz[visible, 2])
+        inverse_depths.append(1.0 / depth[visible])
         energies.append(np.stack(bands, axis=1))
     if not views:
         return None
@@ -157,12 +159,8 @@ def _observe(photographs: Iterable[NDArray], viewmats: Array, Ks: Array, points:
     return seen if seen_twice.sum() >= 30 else None
 
 
-def _visible(xyz: Array, K: Array, height: int, width: int) -> tuple[NDArray, NDArray, NDArray]:
+def _visible(depth: Array, x: Array, y: Array, height: int, width: int) -> tuple[NDArray, NDArray, NDArray]:
     """Points inside the picture and not behind others (a coarse depth buffer), and the pixels they fall on."""
-    depth = xyz[:, 2]
-    safe = np.where(depth > 0, depth, 1.0)
-    x = np.nan_to_num(K[0, 0] * xyz[:, 0] / safe + K[0, 2], nan=-1.0)
-    y = np.nan_to_num(K[1, 1] * xyz[:, 1] / safe + K[1, 2], nan=-1.0)
     margin = 4.0
     visible = (depth > 0) & (x > margin) & (y > margin) & (x < width - margin) & (y < height - margin)
     if visible.any():

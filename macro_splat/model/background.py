@@ -11,6 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from macro_splat.image.extremes import extreme_around
+from macro_splat.image.pinhole import project
 
 TOLERANCE = 0.06
 """How far a border pixel may be from the common colour, per channel, to count as it; sensor noise is within."""
@@ -70,29 +71,6 @@ def empty_pixels(photograph: NDArray, background: NDArray[np.float32]) -> NDArra
     )
 
 
-def seen_at(
-    points: NDArray[np.floating],
-    viewmat: NDArray[np.floating],
-    intrinsics: NDArray[np.floating],
-    height: int,
-    width: int,
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Which points lie in a photograph, and in which pixels of it.
-
-    Args:
-        points: [P, 3]. viewmat: [4, 4] world to camera, looking along +z. intrinsics: [3, 3] in pixels.
-
-    Returns:
-        numbers, rows and columns, [N] each.
-    """
-    x, y, z = viewmat[:3, :3] @ points.T + viewmat[:3, 3:]
-    depth = np.where(z > 0, z, np.inf)
-    column = intrinsics[0, 0] * x / depth + intrinsics[0, 2]
-    row = intrinsics[1, 1] * y / depth + intrinsics[1, 2]
-    inside = np.flatnonzero((z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height))
-    return inside, row[inside].astype(np.intp), column[inside].astype(np.intp)
-
-
 class Contradictions:
     """Points of the scene where some photographs show something and others nothing.
 
@@ -112,8 +90,15 @@ class Contradictions:
     def look(
         self, view: int, empty: NDArray[np.bool_], viewmat: NDArray[np.floating], intrinsics: NDArray[np.floating]
     ) -> None:
-        """Note the points that lie in the empty pixels [H, W] of a photograph; see `seen_at`."""
-        number, row, column = seen_at(self._points, viewmat, intrinsics, *empty.shape)
+        """Note the points that lie in the empty pixels [H, W] of a photograph.
+
+        Args:
+            viewmat: [4, 4] world to camera, looking along +z. intrinsics: [3, 3] in pixels of `empty`.
+        """
+        depth, x, y = project(self._points, viewmat, intrinsics)
+        height, width = empty.shape
+        number = np.flatnonzero((depth > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height))
+        row, column = y[number].astype(np.intp), x[number].astype(np.intp)
         hit = empty[row, column]
         self._seen[number] += 1
         self._empty[number[hit]] += 1

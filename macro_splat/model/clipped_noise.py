@@ -31,25 +31,27 @@ class ClippedNoise:
     """At 1, not at 0."""
 
     @classmethod
-    def of_background(cls, values: NDArray[np.floating], background: NDArray[np.floating]) -> ClippedNoise | None:
+    def of_background(
+        cls, values: NDArray[np.floating], background: NDArray[np.floating], device: torch.device | str = "cpu"
+    ) -> ClippedNoise | None:
         """From what is left of it; None where it is not clipped, or there is none.
 
         Args:
             values: [N, 3] in 0..1 of pixels that show the background. background: [3] in 0..1.
+            device: of the pictures.
         """
         white = bool(background.mean() > 0.5)
         distance = np.abs(values - float(white))
         if len(values) == 0 or (distance <= 0).mean() < CLIPPED:
             return None
         scatter = math.sqrt(2 * math.pi) * distance.mean(axis=0)  # of a rectified Gaussian around 0
-        return cls(torch.from_numpy(scatter.astype(np.float32)), white) if scatter.min() > 0 else None
+        return cls(torch.from_numpy(scatter.astype(np.float32)).to(device), white) if scatter.min() > 0 else None
 
     def read(self, picture: Tensor) -> Tensor:
         """Mean of what the sensor reads of a picture [..., 3] in 0..1."""
-        scatter = self.scatter.to(picture)
         if self.white:
-            return 1.0 - _RectifiedMean.apply(1.0 - picture, scatter)
-        return _RectifiedMean.apply(picture, scatter)
+            return 1.0 - _RectifiedMean.apply(1.0 - picture, self.scatter)
+        return _RectifiedMean.apply(picture, self.scatter)
 
 
 class _RectifiedMean(torch.autograd.Function):

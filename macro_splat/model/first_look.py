@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from nerfstudio.cameras.cameras import Cameras
-from numpy.typing import NDArray
 from torch import Tensor
 
 from macro_splat.compat.viewmat import get_viewmat
@@ -61,35 +60,26 @@ def _find_silhouettes(
     contradictions = Contradictions(np.empty((0, 3)) if points is None else points.cpu().double().numpy())
     model.cluttered, values = True, []
     for number, view in enumerate(views):
-        photograph = view["image"]
-        reduction = _reduction(view)
-        empty = empty_pixels(reduced(photograph[..., :3].cpu().numpy(), reduction), background)
+        picture = view["image"].cpu().numpy()
+        reduction = look_reduction(max(picture.shape[:2]))
+        empty = empty_pixels(reduced(picture[..., :3], reduction), background)
         if empty is None:
             continue
         model.cluttered = False
-        if photograph.shape[-1] == 3:
+        if picture.shape[-1] == 3:
             contradictions.look(number, empty, viewmats[number], matrices[number] / [[reduction], [reduction], [1]])
-            shown = photograph.cpu().numpy()[_mark_empty(view, empty)]
+            empty = enlarged(empty, reduction, picture.shape[:2])
+            view["empty"] = torch.from_numpy(empty)[..., None]
+            shown = picture[empty]
             values.append(shown[:: len(shown) // NOISE_PIXELS + 1] / (255.0 if shown.dtype == np.uint8 else 1.0))
     for number in contradictions.views():
-        view, reduction = views[number], _reduction(views[number])
-        height, width = (edge // reduction * reduction for edge in view["image"].shape[:2])
-        empty = view["empty"][:height:reduction, :width:reduction, 0].cpu().numpy()
-        _mark_empty(view, contradictions.taken_back(number, empty))
+        empty = views[number]["empty"][..., 0].cpu().numpy()
+        reduction = look_reduction(max(empty.shape))
+        height, width = (edge // reduction * reduction for edge in empty.shape)
+        left = contradictions.taken_back(number, empty[:height:reduction, :width:reduction])
+        views[number]["empty"] = torch.from_numpy(enlarged(left, reduction, empty.shape))[..., None]
     if model.config.defocus.clipped_noise and values:
-        model.clipped_noise = ClippedNoise.of_background(np.concatenate(values), background)
-
-
-def _reduction(view: CachedView) -> int:
-    return look_reduction(max(view["image"].shape[:2]))
-
-
-def _mark_empty(view: CachedView, empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Keep, and return, the pixels at full size."""
-    image = view["image"]
-    enlarged_empty = enlarged(empty, _reduction(view), image.shape[:2])
-    view["empty"] = torch.from_numpy(enlarged_empty)[..., None].to(image.device)
-    return enlarged_empty
+        model.clipped_noise = ClippedNoise.of_background(np.concatenate(values), background, model.device)
 
 
 __all__ = ["look_at_photographs"]

@@ -147,7 +147,9 @@ def test_node_killed(cluster: Any, tmp_path: Path) -> None:
 
     wait_until(there, process)
     doomed = there()
-    os.kill(raylet, signal.SIGKILL)
+    # All at once, as a machine dies: a worker that outlives its raylet kills its command, and may yet report that.
+    for pid in [*{parent(parent(pid)) for pid in doomed}, raylet]:
+        os.kill(pid, signal.SIGKILL)
     cluster.remove_node(victim, allow_graceful=False)
     wait_until(lambda: not any(alive(pid) for pid in doomed), process)  # else they could still end well
     for path in holds:
@@ -155,9 +157,7 @@ def test_node_killed(cluster: Any, tmp_path: Path) -> None:
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
     check_all_done_once(specimens, out)
-    # A dying worker kills its children first, and may still have the time to say so: then the attempt has failed.
-    outcomes = {attempt.outcome for state in states(specimens, out).values() for attempt in state.attempts}
-    assert outcomes & {"lost", "failed"}
+    assert any(attempt.outcome == "lost" for state in states(specimens, out).values() for attempt in state.attempts)
 
 
 def test_driver_killed_interrupted_and_started_again(cluster: Any, tmp_path: Path) -> None:

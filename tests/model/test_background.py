@@ -13,7 +13,6 @@ from macro_splat.model.background import (
     empty_pixels,
     half_transparency,
     plain_background,
-    seen_at,
 )
 
 GREY = np.array([0.42, 0.45, 0.5])
@@ -125,15 +124,6 @@ def test_clutter_has_no_empty_pixels() -> None:
 
 
 INTRINSICS = np.array([[100.0, 0.0, 60.0], [0.0, 100.0, 45.0], [0.0, 0.0, 1.0]])
-
-
-def test_a_point_lies_in_the_pixel_that_shows_it() -> None:
-    """By hand: 100·0.2/2 + 60 = 70 and 100·(−0.1)/2 + 45 = 40; the others lie behind the camera and beside it."""
-    viewmat = np.eye(4)
-    viewmat[2, 3] = 1.0
-    points = np.array([[0.0, 0.0, -3.0], [0.201, -0.099, 1.0], [-2.0, 0.0, 1.0]])
-    number, row, column = seen_at(points, viewmat, INTRINSICS, 90, 120)
-    assert (number.tolist(), row.tolist(), column.tolist()) == ([1], [40], [70])
 
 
 def contradictions(empties: list[np.ndarray], points: list[list[float]]) -> Contradictions:

@@ -42,9 +42,8 @@ def cameras(count: int) -> Cameras:
 
 def test_of_photographs_at_full_size() -> None:
     shown = views([True, True, False], noise=0.02)
-    model = SimpleNamespace(
-        background=torch.zeros(3), config=SimpleNamespace(defocus=SimpleNamespace(clipped_noise=True))
-    )
+    config = SimpleNamespace(defocus=SimpleNamespace(clipped_noise=True))
+    model = SimpleNamespace(background=torch.zeros(3), device=torch.device("cpu"), config=config)
     _find_silhouettes(model, shown, cameras(3), torch.tensor([[-0.2, 0.1, -2.0]]))  # type: ignore[arg-type]
     assert not model.cluttered
     # Noise is measured on the photographs as they are: reduced ones have half of it.
