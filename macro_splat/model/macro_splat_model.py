@@ -26,12 +26,11 @@ from macro_splat.defocus.kernel import Kernel
 from macro_splat.defocus.lens import LensBank
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
-from macro_splat.image import ssim
-from macro_splat.model.background import half_transparency
 from macro_splat.model.clipped_noise import ClippedNoise
 from macro_splat.model.crops import blur_margin, composited, seen_part
 from macro_splat.model.first_look import look_at_photographs
 from macro_splat.model.lens_search import search_lens
+from macro_splat.model.losses import losses
 from macro_splat.model.outputs import add_lens_outputs, sharp_outputs
 from macro_splat.model.schedule import Schedule
 from macro_splat.model.seeds import densify_seeds
@@ -456,43 +455,7 @@ class MacroSplatModel(SplatfactoModel):
 
     def get_loss_dict(self, outputs, batch, metrics_dict=None) -> dict[str, Tensor]:
         """L1 and SSIM between the photograph and the picture as its lens saw it, and the prior of the lens."""
-        photograph = self.composite_with_background(self.get_gt_img(batch["image"]), outputs["background"])
-        picture = outputs["rgb"]
-        empty = self._downscale_if_required(batch["empty"].float()) > 0.5 if "empty" in batch else None
-        background = self.background
-        if self.clipped_noise is not None:
-            picture, background = self.clipped_noise.read(picture), self.clipped_noise.read(background)
-        if empty is not None:
-            photograph = torch.where(empty, background, photograph)  # without its noise
-        if "mask" in batch:
-            mask = self._downscale_if_required(batch["mask"]).to(self.device)
-            photograph, picture = photograph * mask, picture * mask
-        share, defocus = self.config.ssim_lambda, self.config.defocus
-        if "clarity" in outputs and defocus.blurred_weight < 1.0:
-            weight = defocus.blurred_weight + (1 - defocus.blurred_weight) * outputs["clarity"]
-            l1 = ((photograph - picture).abs() * weight).mean()
-            structure = (1 - ssim(picture, photograph, weight)) * weight.mean()
-        else:
-            l1, structure = (photograph - picture).abs().mean(), 1 - ssim(picture, photograph)
-        losses = {"main_loss": (1 - share) * l1 + share * structure}
-        if self.config.use_scale_regularization and self.step % 10 == 0:
-            losses["scale_reg"] = 0.1 * self._needles()
-        if self.training:
-            if defocus.crisp_weight > 0 and self.head.renders_sharp and self.schedule is not None:
-                alpha = outputs["accumulation"]
-                weight = defocus.crisp_weight * self.schedule.crispness(self.step)
-                losses["crisp"] = weight * half_transparency(alpha)
-            losses |= self.head.losses()
-            if empty is not None:
-                alpha = outputs["accumulation"] * empty
-                losses["silhouette"] = defocus.silhouette_weight * alpha.mean()
-            self.camera_optimizer.get_loss_dict(losses)
-        return losses
-
-    def _needles(self) -> Tensor:
-        """How far, on average, the longest axis of a Gaussian is over `max_gauss_ratio` times its shortest."""
-        log_ratio = self.scales.amax(dim=-1) - self.scales.amin(dim=-1)
-        return (log_ratio.exp() - self.config.max_gauss_ratio).clamp(min=0.0).mean()
+        return losses(self, outputs, batch)
 
     def get_metrics_dict(self, outputs, batch) -> dict[str, Tensor]:
         """PSNR against the photograph and the number of Gaussians."""

@@ -7,6 +7,8 @@ widest registers of the machine at hand, be it AVX-512, AVX2, SSE2 or NEON.
 
 All of it is for use inside functions compiled by Numba. Arrays are one-dimensional and contiguous, float32 or int32,
 and are indexed without bounds checks.
+
+Longer than other files: its three types share their operators and turn into each other.
 """
 
 # mypy: disable-error-code="no-untyped-def, misc"

@@ -4,6 +4,8 @@ A tile of 16x16 pixels is 32 blocks of 4x2, one vector each; everything about it
 each Gaussian of a tile a 32-bit mask says which blocks its ellipse touches. Constants are those of gsplat 1.4
 (`rasterize_to_pixels`): alpha is clamped to 0.999 and dropped under 1/255, a pixel ends before the Gaussian that would
 take its transmittance to 1e-4.
+
+Longer than other files: forward and backward walk the same masks and lists, and are only read side by side.
 """
 
 # mypy: disable-error-code="no-untyped-def, assignment"
