@@ -15,6 +15,7 @@ test: .venv/.ready
 lint: .venv/.ready
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+	.venv/bin/lint-imports
 	.venv/bin/mypy
 
 setup: .venv/.ready

@@ -4,22 +4,47 @@ Every `ns-*` command imports this module: what it does must be light and must no
 """
 
 from macro_splat import compat
+from macro_splat.compat import plain_configs
 
 compat.apply()
 
 import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 import torch  # noqa: E402
+import yaml  # noqa: E402
 from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig  # noqa: E402
 from nerfstudio.configs.base_config import MachineConfig, ViewerConfig  # noqa: E402
 from nerfstudio.engine.schedulers import ExponentialDecaySchedulerConfig  # noqa: E402
 from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig  # noqa: E402
 from nerfstudio.plugins.types import MethodSpecification  # noqa: E402
 
-from macro_splat.data.datamanager import MacroRigDataManagerConfig  # noqa: E402
+from macro_splat.data.datamanager import MacroDataManagerConfig  # noqa: E402
 from macro_splat.model.macro_splat_model import MacroSplatModelConfig  # noqa: E402
 from macro_splat.training.optimizers import FusedAdamConfig  # noqa: E402
-from macro_splat.training.trainer import MacroSplatTrainerConfig  # noqa: E402
+from macro_splat.training.trainer import WHEN_FINISHED, MacroSplatTrainer, MacroSplatTrainerConfig  # noqa: E402
+from macro_splat.utils.console import report  # noqa: E402
+
+
+def _construct_config(root: yaml.Node) -> Any:
+    from macro_splat.training.config_file import construct_config  # needed by few commands
+
+    return construct_config(root, Path("config.yml"))
+
+
+def _write_report(trainer: MacroSplatTrainer, step: int) -> None:
+    """Write the report of a training that is done, unless its config says no."""
+    if not trainer.config.report:
+        return
+    from macro_splat.report.training_report import write_training_report  # brings plotly
+    from macro_splat.runs.load import Run
+
+    report(f"How it went: {write_training_report(Run(trainer.base_dir, trainer.config, trainer.pipeline, step))}")
+
+
+plain_configs.install(_construct_config)
+WHEN_FINISHED.append(_write_report)
 
 
 def _adam(lr: float, lr_final: float | None = None) -> dict:
@@ -37,7 +62,7 @@ macro_splat = MethodSpecification(
         mixed_precision=False,
         machine=MachineConfig(device_type="cuda" if torch.cuda.is_available() else "cpu"),
         pipeline=VanillaPipelineConfig(
-            datamanager=MacroRigDataManagerConfig(),
+            datamanager=MacroDataManagerConfig(),
             model=MacroSplatModelConfig(camera_optimizer=CameraOptimizerConfig(mode="off")),
         ),
         optimizers={

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from macro_splat.defocus.baselines import pixel_kernel, stack_fusion
 from macro_splat.errors import MacroSplatError
-from macro_splat.rivals import pixel_kernel, stack_fusion
 
 MODE_KEY = "pipeline.model.defocus.mode"
 
@@ -94,8 +94,8 @@ ABLATIONS = (
     _without("no-depth-edges", "one layer at depth edges", {f"{DEFOCUS}.depth_edges": False}),
     _without("no-linear-light", "sRGB values added up", {f"{DEFOCUS}.linear_light": False}),
     _without("no-silhouette", "no silhouette term", {f"{DEFOCUS}.silhouette_weight": 0.0}),
-    _without("no-clipped-noise", "clipped noise not told", {f"{DEFOCUS}.clipped_noise": False}),
-    _without("no-crispness", "no crispness term", {f"{DEFOCUS}.crisp_weight": 0.0}),
+    _without("no-sensor-noise", "clipped noise not told", {f"{DEFOCUS}.sensor_noise": False}),
+    _without("no-crispness", "no crispness term", {f"{DEFOCUS}.binarization_weight": 0.0}),
     _without("no-fine-growth", "splatfacto's growth threshold", {"pipeline.model.densify_grad_thresh": 0.0008}),
     _without("sh-3", "splatfacto's colour degree 3", {"pipeline.model.sh_degree": 3}),
     _without("no-search", "lens not searched for", {f"{DEFOCUS}.lens_search": False}),

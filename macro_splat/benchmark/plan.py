@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from macro_splat.atomic import atomic_write
 from macro_splat.benchmark.modes import Mode, Variant, apply_overrides
 from macro_splat.capture import Capture, read_capture
 from macro_splat.errors import MacroSplatError
+from macro_splat.utils.atomic import atomic_write
 
 REFERENCE_FILE = "transforms.json"
 """Describes the capture as it truly is; other files of the folder may not."""

@@ -10,7 +10,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from macro_splat.atomic import atomic_write
 from macro_splat.benchmark.crops import make_sheet, strips_by_capture
 from macro_splat.benchmark.modes import Mode, Variant
 from macro_splat.benchmark.page import make_page
@@ -18,6 +17,7 @@ from macro_splat.benchmark.plan import Entry, plan
 from macro_splat.benchmark.suite import Row, run_all
 from macro_splat.benchmark.tables import COLUMNS, derive, markdown_table, means, notes, text_table
 from macro_splat.errors import MacroSplatError
+from macro_splat.utils.atomic import atomic_write
 
 TABLE_WIDTH = 180
 """Characters of the table where there is no terminal whose width decides."""

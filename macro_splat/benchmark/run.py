@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from macro_splat.atomic import atomic_write
 from macro_splat.benchmark.plan import RunSpec
+from macro_splat.utils.atomic import atomic_write
 
 SPEC, RESULT, PICTURES, LOG = "run.json", "result.json", "pictures", "run.log"
 PROGRESS = "progress "

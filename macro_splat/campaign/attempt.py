@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from macro_splat.campaign.locks import Held, hold
 from macro_splat.campaign.specimen import Specimen
 from macro_splat.campaign.stages import Stage
-from macro_splat.quote import printable, shorten
+from macro_splat.utils.locks import Held, hold
+from macro_splat.utils.messages import printable, shorten
 
 LEASH = Path(__file__).with_name("leash.py")
 TAIL_BYTES = 65536

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 from macro_splat.campaign import ray_cluster
 from macro_splat.campaign.attempt import Outcome, run_attempt
-from macro_splat.campaign.locks import Held, hold
 from macro_splat.campaign.specimen import Specimen
 from macro_splat.campaign.stages import Stage
 from macro_splat.campaign.state import Attempt, State, next_stage
 from macro_splat.errors import MacroSplatError
-from macro_splat.quote import reason
+from macro_splat.utils.locks import Held, hold
+from macro_splat.utils.messages import reason
 
 POLL_S = 1.0
 CAPACITY_EVERY_S = 10.0

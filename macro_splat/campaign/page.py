@@ -15,13 +15,13 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from macro_splat.atomic import atomic_write
 from macro_splat.campaign.specimen import INDEX, TABLE, Specimen
 from macro_splat.campaign.stages import PAGE, THUMBNAIL, Stage, read_figures
 from macro_splat.campaign.state import State
 from macro_splat.campaign.table import duration
 from macro_splat.report.page import embedded_jpeg, make_page
 from macro_splat.report.style import STYLE
+from macro_splat.utils.atomic import atomic_write
 
 BUDGET_BYTES = 24_000_000
 """Of all thumbnails together."""

@@ -16,16 +16,16 @@ from typing import Any
 
 from rich.console import Console
 
-from macro_splat.atomic import atomic_write
 from macro_splat.campaign.attempt import Outcome
 from macro_splat.campaign.driver import Campaign, Flight, Progress, View
-from macro_splat.campaign.locks import Held, hold
 from macro_splat.campaign.page import write_overview
 from macro_splat.campaign.ray_cluster import chosen_resources, connected
 from macro_splat.campaign.specimen import INDEX, LOCK, OPTIONS, Specimen, find_specimens
 from macro_splat.campaign.stages import Stage, stages_of
 from macro_splat.campaign.table import LiveTable, PlainLines
 from macro_splat.errors import MacroSplatError
+from macro_splat.utils.atomic import atomic_write
+from macro_splat.utils.locks import Held, hold
 
 OVERVIEW_EVERY_S = 15.0
 OVERVIEW_SHARE = 0.01

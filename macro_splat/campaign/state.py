@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from macro_splat.atomic import atomic_write
 from macro_splat.campaign.specimen import Specimen
 from macro_splat.campaign.stages import MAX_NUMBER, Stage
+from macro_splat.utils.atomic import atomic_write
 
 FILE_NAME = "state.json"
 Status = Literal["waiting", "done", "failed"]

@@ -13,8 +13,9 @@ from PIL import Image
 from macro_splat.capture.format import Frame, Intrinsics, SparsePoints
 from macro_splat.capture.ply import read_vertices
 from macro_splat.errors import MacroSplatError
-from macro_splat.npy import load_npy
-from macro_splat.quote import reason
+from macro_splat.utils.messages import reason
+from macro_splat.utils.npy import load_npy
+from macro_splat.utils.pictures import broken_picture
 
 HUGE = 1e12
 """In scene units: what lies beyond is a mistake, and its square is near infinity in float32."""
@@ -67,13 +68,6 @@ def _probe(path: Path) -> tuple[int, int, str]:
     except Exception as error:  # decoders raise many kinds of errors, and all of them mean that the file is broken
         raise broken_picture(path, error) from error
     return width, height, mode
-
-
-def broken_picture(path: Path, error: Exception) -> MacroSplatError:
-    """The complaint about a picture that cannot be decoded."""
-    if isinstance(error, Image.DecompressionBombError):
-        return MacroSplatError(f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels; reduce it")
-    return MacroSplatError(f"{path} is broken or truncated ({reason(error)}); copy or export it again")
 
 
 def check_depth(path: Path, intrinsics: Intrinsics) -> None:

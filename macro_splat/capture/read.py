@@ -18,7 +18,7 @@ from macro_splat.capture.files import check_depth, check_photographs, read_point
 from macro_splat.capture.format import SCENE_UNIT_IN_MM, STACK_MOTIONS, Capture, Frame, Intrinsics, Optics, SparsePoints
 from macro_splat.capture.plausible import check_plausible
 from macro_splat.errors import MacroSplatError
-from macro_splat.quote import brief, printable, reason
+from macro_splat.utils.messages import brief, printable, reason
 
 CAMERA_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE")
 ORIENTATIONS = ("pca", "up", "vertical", "none")

@@ -154,17 +154,19 @@ def _kernel_cache() -> Result:
 
     if torch.cuda.is_available():
         return Result(State.OK, "not used: gsplat's kernels run")
-    import macro_splat.rasterizer
+    import macro_splat.ops.rasterizer
     from macro_splat.simd.compilation import cache_folder
 
-    return Result(State.OK, escape(str(cache_folder(str(Path(macro_splat.rasterizer.__file__).parent / "cpu")).parent)))
+    return Result(
+        State.OK, escape(str(cache_folder(str(Path(macro_splat.ops.rasterizer.__file__).parent / "cpu")).parent))
+    )
 
 
 def _rasterizer() -> Result:
     """Render a few Gaussians and differentiate, as a training step does, on the device that a training would use."""
     import torch
 
-    from macro_splat.rasterizer import rasterization
+    from macro_splat.ops.rasterizer import rasterization
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     count, size = 16, 32

@@ -40,10 +40,10 @@ def export(
         overwrite: replace what is there.
     """
     from macro_splat.cli.stage_bars import StageBars
-    from macro_splat.export.clean import CleanConfig
     from macro_splat.export.export import ExportConfig, planned_files
     from macro_splat.export.export import export as write
     from macro_splat.runs import load_run
+    from macro_splat.runs.clean import CleanConfig
 
     limits = CleanConfig(min_opacity=min_opacity, max_size=max_size, reach=reach)
     config = ExportConfig(what, frame, keep_all, limits, crop, voxel, overwrite)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from macro_splat.quote import printable
+from macro_splat.utils.messages import printable
 
 
 def process(
@@ -67,9 +67,10 @@ def process(
     """
     import cv2
 
-    from macro_splat.capture.process.pipeline import process as make_capture
-    from macro_splat.capture.process.settings import ProcessSettings
     from macro_splat.cli.stage_bars import StageBars
+    from macro_splat.process.config import ProcessSettings
+    from macro_splat.process.run import process as make_capture
+    from macro_splat.report.capture_report import write_capture_report
 
     if threads is not None:
         cv2.setNumThreads(threads)
@@ -93,7 +94,14 @@ def process(
     )
     try:
         with StageBars() as bars:
-            record = make_capture(photographs, out, settings, progress=bars.update, command=sys.argv)
+            record = make_capture(
+                photographs,
+                out,
+                settings,
+                progress=bars.update,
+                command=sys.argv,
+                write_report=write_capture_report,
+            )
     except KeyboardInterrupt:
         print(f"interrupted: run the same command again to go on in {out}", file=sys.stderr)
         return 130

@@ -68,10 +68,10 @@ def render(
     """
     from macro_splat.cli.stage_bars import StageBars
     from macro_splat.runs.load import load_run
+    from macro_splat.runs.views import find_view, spread_views
     from macro_splat.video.camera_path import read_camera_path
     from macro_splat.video.films import before_after, focus_pull, orbit_film, path_film
     from macro_splat.video.lens_options import LensOptions
-    from macro_splat.video.views import find_view, spread_views
     from macro_splat.video.writers import check_output, writer_for
 
     if output is None:

@@ -13,7 +13,7 @@ import sys
 from types import TracebackType
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.quote import printable
+from macro_splat.utils.messages import printable
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, or write elsewhere (ns-train: --output-dir)",
@@ -26,7 +26,7 @@ _REMEDIES = {
 }
 _MEMORY = (
     "end other programs, or ask for less: smaller photographs (ns-train: --pipeline.datamanager.max-image-edge) or "
-    "fewer Gaussians (--pipeline.model.max-gaussians, --pipeline.model.num-seeds)"
+    "fewer Gaussians (--pipeline.model.max-gaussians, --pipeline.model.num-init-gaussians)"
 )
 
 

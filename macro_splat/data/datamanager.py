@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
-from macro_splat.capture.photographs.sharpness import sharpness_map
 from macro_splat.data.cache import GIB, SHARE_OF_FREE_MEMORY, CachedView, TensorStore, free_memory, spill_folder
 from macro_splat.data.crops import random_crop
-from macro_splat.data.dataparser import MacroRigDataParserConfig
-from macro_splat.data.dataset import MacroRigDataset
+from macro_splat.data.dataparser import MacroDataParserConfig
+from macro_splat.data.dataset import MacroDataset
 from macro_splat.data.sampler import PoseSampler, order_by_gain
+from macro_splat.photographs.sharpness import sharpness_map
 
 CPU_STEP_PIXELS, GPU_STEP_PIXELS = 600_000, 4_000_000
 """Of one training step, unless told: photographs that are reduced as they are by default are trained on whole."""
@@ -45,12 +45,12 @@ DECODING_BYTES = 12
 
 
 @dataclass
-class MacroRigDataManagerConfig(FullImageDatamanagerConfig):
+class MacroDataManagerConfig(FullImageDatamanagerConfig):
     """Full photographs of a macro capture."""
 
-    _target: type = field(default_factory=lambda: MacroRigDataManager)
+    _target: type = field(default_factory=lambda: MacroDataManager)
     """target class to instantiate"""
-    dataparser: AnnotatedDataParserUnion = field(default_factory=MacroRigDataParserConfig)
+    dataparser: AnnotatedDataParserUnion = field(default_factory=MacroDataParserConfig)
     """how the capture is read"""
     cache_images: Literal["cpu", "gpu"] = "gpu"
     """Where photographs are kept: "gpu" means the training device, whatever it is."""
@@ -69,20 +69,20 @@ class MacroRigDataManagerConfig(FullImageDatamanagerConfig):
     """Folder for that file, which vanishes with the process; None = what TMPDIR names, or /var/tmp."""
 
 
-class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
+class MacroDataManager(FullImageDatamanager[MacroDataset]):
     """nerfstudio's full-image datamanager for captures.
 
     Cameras carry the parser's `lens` values in `metadata`, [1, 1] each, and `cam_idx`, the index in their own split. An
     evaluation camera also carries `eval_idx`, and always `train_idx`, -1 where it is no training view: so none is taken
     for the training view that has its index.
-    Evaluation batches carry the truths of `MacroRigDataset.get_truth`, `sharp_image` as float32 in 0..1.
+    Evaluation batches carry the truths of `MacroDataset.get_truth`, `sharp_image` as float32 in 0..1.
     """
 
-    config: MacroRigDataManagerConfig
-    train_dataset: MacroRigDataset
-    eval_dataset: MacroRigDataset
+    config: MacroDataManagerConfig
+    train_dataset: MacroDataset
+    eval_dataset: MacroDataset
 
-    def create_train_dataset(self) -> MacroRigDataset:
+    def create_train_dataset(self) -> MacroDataset:
         """The training split, reduced to `max_image_edge`."""
         dataset = self._create_dataset(self.train_dataparser_outputs)
         if dataset.scale_factor < 1.0:
@@ -90,11 +90,11 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
             CONSOLE.log(f"Photographs are reduced to {width} x {height} pixels (max_image_edge changes that).")
         return dataset
 
-    def create_eval_dataset(self) -> MacroRigDataset:
+    def create_eval_dataset(self) -> MacroDataset:
         """The evaluation split, reduced alike."""
         return self._create_dataset(self.dataparser.get_dataparser_outputs(split=self.test_split))
 
-    def _create_dataset(self, outputs: DataparserOutputs) -> MacroRigDataset:
+    def _create_dataset(self, outputs: DataparserOutputs) -> MacroDataset:
         # One factor for all views: pixels of different size would make blur of different size.
         cameras = self.train_dataparser_outputs.cameras
         edge = int(torch.maximum(cameras.width, cameras.height).max())
@@ -293,7 +293,7 @@ class MacroRigDataManager(FullImageDatamanager[MacroRigDataset]):
 
     def _load_views(
         self,
-        dataset: MacroRigDataset,
+        dataset: MacroDataset,
         name: str,
         truths: bool,
         look: Callable[[int, Mapping[str, Any]], None] = lambda index, data: None,
@@ -328,7 +328,7 @@ def _as_uint8(image: Tensor) -> NDArray[np.uint8]:
 class _EvalViews(Sequence[tuple[Cameras, dict]]):
     """The evaluation views of a datamanager; none is held."""
 
-    def __init__(self, datamanager: MacroRigDataManager):
+    def __init__(self, datamanager: MacroDataManager):
         self._datamanager = datamanager
 
     def __len__(self) -> int:

@@ -22,12 +22,12 @@ from torch import Tensor
 
 from macro_splat.capture import Capture, Frame, read_capture
 from macro_splat.capture.format import STACK_MOTIONS
-from macro_splat.capture.photographs.exif import Exif, read_exif
 from macro_splat.capture.plausible import entrance_pupil_radius_mm
 from macro_splat.data.random_points import points_in_view
 from macro_splat.data.split import group_by_pose, split_frames
 from macro_splat.errors import MacroSplatError
-from macro_splat.quote import printable
+from macro_splat.photographs.exif import Exif, read_exif
+from macro_splat.utils.messages import printable
 
 Orientation: TypeAlias = Literal["pca", "up", "vertical", "none"]
 MIN_POINTS = 10
@@ -35,10 +35,10 @@ MIN_POINTS = 10
 
 
 @dataclass
-class MacroRigDataParserConfig(DataParserConfig):
+class MacroDataParserConfig(DataParserConfig):
     """A capture of macro photographs: nerfstudio's transforms.json, with the optics of each view where known."""
 
-    _target: type = field(default_factory=lambda: MacroRigDataParser)
+    _target: type = field(default_factory=lambda: MacroDataParser)
     """target class to instantiate"""
     data: Path = Path()
     """The capture's folder, or a json file in it (transforms_noisy.json, say)."""
@@ -62,7 +62,7 @@ class MacroRigDataParserConfig(DataParserConfig):
     """Forget focus distance, aperture and f-number: everything about the lens is estimated."""
 
 
-class MacroRigDataParser(DataParser):
+class MacroDataParser(DataParser):
     """Reads a capture into `DataparserOutputs`.
 
     Metadata for the model, on top of what nerfstudio defines (`points3D_xyz`, `points3D_rgb`):
@@ -85,11 +85,11 @@ class MacroRigDataParser(DataParser):
     The tensors of `lens` also stand in `Cameras.metadata`, and so survive indexing and every dataloader.
     """
 
-    config: MacroRigDataParserConfig
+    config: MacroDataParserConfig
     downscale_factor: int | None = None
     """Set by nerfstudio in inference; photographs are always read at full size and reduced by the datamanager."""
 
-    def __init__(self, config: MacroRigDataParserConfig):
+    def __init__(self, config: MacroDataParserConfig):
         super().__init__(config=config)
         self._capture: Capture | None = None
         self._exifs: dict[Path, Exif] = {}

@@ -11,10 +11,11 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 from PIL import Image
 from torch import Tensor
 
-from macro_splat.capture.files import broken_picture, load_depth
+from macro_splat.capture.files import load_depth
+from macro_splat.utils.pictures import broken_picture
 
 
-class MacroRigDataset(InputDataset):
+class MacroDataset(InputDataset):
     """nerfstudio's dataset, except that
 
     - palette, grey-alpha and CMYK pictures become RGB(A), and a picture that breaks is named in one line;

@@ -4,7 +4,7 @@ Stands on torch and numpy, and `estimate` on scipy; nothing here knows nerfstudi
 """
 
 from macro_splat.defocus.kernel import Kernel, lens_kernel
-from macro_splat.defocus.lens import LensBank, Origin
+from macro_splat.defocus.per_view_lens import Origin, PerViewLens
 from macro_splat.defocus.thin_lens import (
     blur_sigma_px,
     circle_of_confusion_px,
@@ -14,8 +14,8 @@ from macro_splat.defocus.thin_lens import (
 
 __all__ = [
     "Kernel",
-    "LensBank",
     "Origin",
+    "PerViewLens",
     "blur_sigma_px",
     "circle_of_confusion_px",
     "depth_of_field",

@@ -35,12 +35,12 @@ class DefocusConfig:
     bound. It counts while the model is too coarse to tell, and a smaller blur always seems to fit better."""
     silhouette_weight: float = 0.1
     """Weight of the opacity where the photographs show nothing but a plain background."""
-    clipped_noise: bool = True
+    sensor_noise: bool = True
     """Of a black or white background: tell the picture how much brighter or darker the sensor's noise, clipped there,
     makes it on average, before it is compared with the photograph. False: silhouettes grow by that light."""
     blurred_weight: float = 1.0
     """image: weight in the loss of a pixel that is far out of focus, against 1 for one in focus."""
-    crisp_weight: float = 1.0
+    binarization_weight: float = 1.0
     """image: weight of half-transparency in the sharp picture, which real surfaces do not have."""
     blur_net: bool = False
     """image, splat: a small network scales the blur by place, depth and view, between 0.67 and 1.49 times."""

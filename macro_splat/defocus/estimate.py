@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from macro_splat.image.pinhole import project
+from macro_splat.ops.pinhole import project
 
 BAND_WIDTHS_PX = (1.0, 1.6, 2.5)
 """Widths s of the band-pass filters, in pixels: from the finest that survives sensor noise up."""

@@ -1,7 +1,7 @@
 """Defocus as an operator on the rendered picture: every pixel gathers the light of its circle of confusion.
 
 At the edge of a surface in front of another the picture is taken for two layers, split half-way between the nearest
-and the farthest circle of confusion around, see `macro_splat/image/layered_blur.py`.
+and the farthest circle of confusion around, see `macro_splat/ops/blur/layered.py`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import math
 import torch
 from torch import Tensor
 
-from macro_splat.image.extremes import extreme_around, extreme_in_cells
-from macro_splat.image.layered_blur import Layers, layered_blur
-from macro_splat.image.nearest import carry_to_nearest
-from macro_splat.image.transfer import linear_to_srgb, srgb_to_linear
+from macro_splat.ops.blur.layered import Layers, layered_blur
+from macro_splat.ops.blur.nearest import carry_to_nearest
+from macro_splat.ops.extrema import extreme_around, extreme_in_cells
+from macro_splat.ops.srgb.srgb import linear_to_srgb, srgb_to_linear
 
 COVERED = 0.5
 """Opacity from which a pixel's depth is its own; below it is mixed with what lies around."""

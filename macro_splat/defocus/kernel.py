@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER, circle_of_confusion_px
-from macro_splat.image.disc_blur import disc_weights
+from macro_splat.ops.blur.disc import disc_weights
 
 Shape = Literal["disc", "gaussian"]
 GAUSSIAN_REACH = 4.0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from macro_splat.image import ssim
+from macro_splat.ops.ssim import ssim
 
 SMALLEST_ERROR = 1e-10
 """Mean square below which pictures count as equal: 100 dB."""

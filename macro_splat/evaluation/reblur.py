@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from macro_splat.defocus.image_blur import defocus_picture
-from macro_splat.defocus.lens import LensBank
+from macro_splat.defocus.per_view_lens import PerViewLens
 
 RADII_PX = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Blur radius across the depths of the picture, for the coarse search."""
@@ -62,7 +62,7 @@ def fit_lens(
         return sharp
     inverse = (1.0 / covered).quantile(torch.tensor([0.02, 0.98], device=depth.device))
     span = float(inverse[1] - inverse[0]) or float(inverse[1])
-    lens = LensBank(1).to(depth.device)
+    lens = PerViewLens(1).to(depth.device)
 
     def start(focus_quantile: float, radius_px: float) -> None:
         focus = float(inverse[0]) + focus_quantile * span

@@ -14,14 +14,14 @@ import torch
 from nerfstudio.cameras.cameras import Cameras
 from numpy.typing import NDArray
 
-from macro_splat.atomic import atomic_folder, atomic_write
 from macro_splat.data.datamanager import undistorted
 from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
 from macro_splat.errors import MacroSplatError
-from macro_splat.export.views import short_names
 from macro_splat.model.lens_file import FILE_NAME as LENS_FILE
 from macro_splat.model.lens_file import lens_record
 from macro_splat.runs import Run
+from macro_splat.runs.cameras import short_names
+from macro_splat.utils.atomic import atomic_folder, atomic_write
 
 SIGMA_STEP_PX = 1 / 256
 """What one level of a 16-bit map of sigma is, in pixels of the full photograph."""

@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
-from macro_splat.atomic import atomic_folder, atomic_write
 from macro_splat.errors import MacroSplatError
-from macro_splat.export.clean import CleanConfig, clean
 from macro_splat.export.formats import WRITERS, write_splats
-from macro_splat.export.frame import Frame, output_frame
-from macro_splat.export.gaussians import Gaussians
 from macro_splat.export.surface import MESH_ENDINGS, Surface, fuse_surface, write_mesh, write_points
-from macro_splat.export.views import View, training_views
 from macro_splat.model.macro_splat_model import NEAR_PLANE
 from macro_splat.runs import Run
+from macro_splat.runs.cameras import training_cameras
+from macro_splat.runs.clean import CleanConfig, object_gaussians
+from macro_splat.runs.frame import Frame, output_frame
+from macro_splat.runs.gaussians import Gaussians
+from macro_splat.utils.atomic import atomic_folder, atomic_write
 
 What = Literal["splats", "points", "mesh"]
 EVERYTHING = ("splats.ply", "splats.splat", "splats.spz", "points.ply", "mesh.ply")
@@ -115,16 +114,8 @@ def export(run: Run, out: Path, config: ExportConfig, progress: Progress = lambd
 
 
 def exported_gaussians(run: Run, frame: Frame, config: ExportConfig) -> tuple[Gaussians, dict[str, int]]:
-    """The run's splats in a frame, cleaned and cropped, and how many were taken off by reason."""
-    gaussians = frame.move(Gaussians.of_model(run.model))
-    removed: dict[str, int] = {"not finite": run.model.num_points - len(gaussians)}
-    if not config.keep_all:
-        views: list[View] = training_views(run, frame)
-        points: Tensor | None = None
-        if run.metadata.get("points3D_measured"):
-            points = frame.move_points(run.metadata["points3D_xyz"].cpu())
-        gaussians, reasons = clean(gaussians, views, points, config.clean)
-        removed |= reasons
+    """Return the run's splats in a frame, cleaned and cropped, and how many were taken off by reason."""
+    gaussians, removed = object_gaussians(run, frame, None if config.keep_all else config.clean)
     if config.crop is not None:
         low, high = torch.tensor(config.crop).reshape(2, 3)
         inside = ((gaussians.means >= low) & (gaussians.means <= high)).all(dim=1)
@@ -153,7 +144,7 @@ def _surface(
 ) -> Surface:
     return fuse_surface(
         gaussians,
-        training_views(run, frame),
+        training_cameras(run, frame),
         near=NEAR_PLANE * frame.scale,
         antialiased=antialiased,
         voxel=config.voxel,

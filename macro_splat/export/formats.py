@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from plyfile import PlyData, PlyElement
 
-from macro_splat.atomic import atomic_write
 from macro_splat.errors import MacroSplatError
-from macro_splat.export.gaussians import Gaussians
-from macro_splat.export.spherical_harmonics import C0
+from macro_splat.runs.gaussians import Gaussians
+from macro_splat.runs.spherical_harmonics import C0
+from macro_splat.utils.atomic import atomic_write
 
 SPZ_MAGIC = 0x5053474E
 SPZ_VERSION = 2

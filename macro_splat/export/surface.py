@@ -19,10 +19,10 @@ from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 from torch import Tensor
 
-from macro_splat.atomic import atomic_write
 from macro_splat.errors import MacroSplatError
-from macro_splat.export.gaussians import Gaussians
-from macro_splat.export.views import View
+from macro_splat.runs.cameras import TrainingCamera
+from macro_splat.runs.gaussians import Gaussians
+from macro_splat.utils.atomic import atomic_write
 
 MESH_ENDINGS = (".ply", ".obj")
 SOLID, EMPTY = 0.9, 0.05
@@ -59,7 +59,7 @@ class Surface:
 class _DepthMap:
     """What one view shows."""
 
-    view: View
+    view: TrainingCamera
     depth: Tensor
     """[H, W] along the axis; inf = nothing there, NaN = not known."""
     color: Tensor
@@ -77,7 +77,7 @@ class _DepthMap:
 
 def fuse_surface(
     gaussians: Gaussians,
-    views: Sequence[View],
+    views: Sequence[TrainingCamera],
     *,
     near: float,
     antialiased: bool,
@@ -140,14 +140,14 @@ def _box(gaussians: Gaussians) -> tuple[Tensor, Tensor]:
     return low - 0.02 * (high - low), high + 0.02 * (high - low)
 
 
-def _pixel_size(gaussians: Gaussians, views: Sequence[View]) -> float:
+def _pixel_size(gaussians: Gaussians, views: Sequence[TrainingCamera]) -> float:
     """What a pixel covers at the middle of the object: the median over the views."""
     middle = gaussians.means.median(dim=0).values.double()
     depths = [float(view.world_to_camera[2, :3] @ middle + view.world_to_camera[2, 3]) for view in views]
     return float(np.median([abs(z) / float(view.intrinsics[0, 0]) for z, view in zip(depths, views, strict=True)]))
 
 
-def _depth_map(gaussians: Gaussians, view: View, near: float, antialiased: bool) -> _DepthMap:
+def _depth_map(gaussians: Gaussians, view: TrainingCamera, near: float, antialiased: bool) -> _DepthMap:
     color, depth, alpha = gaussians.render(
         view.world_to_camera, view.intrinsics, view.width, view.height, near, antialiased
     )

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from macro_splat.image.extremes import extreme_around
-from macro_splat.image.pinhole import project
+from macro_splat.ops.extrema import extreme_around
+from macro_splat.ops.pinhole import project
 
 TOLERANCE = 0.06
 """How far a border pixel may be from the common colour, per channel, to count as it; sensor noise is within."""
@@ -71,7 +71,7 @@ def empty_pixels(photograph: NDArray, background: NDArray[np.float32]) -> NDArra
     )
 
 
-class Contradictions:
+class SilhouetteConsistency:
     """Points of the scene where some photographs show something and others nothing.
 
     A ruler stayed while the object was turned over, or was put beside it later. Around such a point nobody knows that
@@ -109,7 +109,7 @@ class Contradictions:
         """Photographs that others contradict, after all were looked at."""
         return [view for view, (number, _, _) in self._found.items() if self._stands(number).any()]
 
-    def taken_back(self, view: int, empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def prune(self, view: int, empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The empty pixels of one of `views` without the surroundings of such points."""
         number, row, column = self._found[view]
         stands = self._stands(number)
@@ -121,7 +121,7 @@ class Contradictions:
         return self._empty[number] <= MOST * self._seen[number]
 
 
-def half_transparency(alpha: Tensor) -> Tensor:
+def opacity_binarization(alpha: Tensor) -> Tensor:
     """Mean of α(1 − α), but for the one pixel's width in which a crisp silhouette passes through a pixel.
 
     Such a pixel has clear and covered neighbours. Where all neighbours are half transparent too there is fuzz, by which

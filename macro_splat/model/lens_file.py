@@ -10,14 +10,14 @@ from typing import Any
 
 from torch import Tensor
 
-from macro_splat.atomic import atomic_write
-from macro_splat.defocus.lens import LensBank, Origin
+from macro_splat.defocus.per_view_lens import Origin, PerViewLens
 from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
+from macro_splat.utils.atomic import atomic_write
 
 FILE_NAME = "lens.json"
 
 
-def write_lens(path: Path, lens: LensBank, names: Sequence[str], metadata: dict[str, Any]) -> None:
+def write_lens(path: Path, lens: PerViewLens, names: Sequence[str], metadata: dict[str, Any]) -> None:
     """Write the record whole or not at all; arguments as `lens_record`.
 
     Raises:
@@ -28,7 +28,7 @@ def write_lens(path: Path, lens: LensBank, names: Sequence[str], metadata: dict[
         file.write("\n")
 
 
-def lens_record(lens: LensBank, names: Sequence[str], metadata: dict[str, Any]) -> dict[str, Any]:
+def lens_record(lens: PerViewLens, names: Sequence[str], metadata: dict[str, Any]) -> dict[str, Any]:
     """Everything about the lens that is known, as plain numbers; what is unknown or infinite is None.
 
     Args:

@@ -11,9 +11,9 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch.nn.functional import interpolate
 
 from macro_splat.defocus.image_blur import defocus_picture
-from macro_splat.defocus.lens import LensBank
+from macro_splat.defocus.per_view_lens import PerViewLens
 from macro_splat.defocus.search import SharpView, search_focus, search_strength
-from macro_splat.image.reduction import look_reduction
+from macro_splat.ops.resize import look_reduction
 
 if TYPE_CHECKING:
     from macro_splat.model.macro_splat_model import MacroSplatModel
@@ -23,7 +23,7 @@ VIEWS_FOR_STRENGTH = 12
 
 
 @torch.no_grad()
-def search_lens(model: MacroSplatModel, lens: LensBank, datamanager: Any) -> None:
+def search_lens(model: MacroSplatModel, lens: PerViewLens, datamanager: Any) -> None:
     """Move the plane of focus of the views without a given one to where the photograph is explained best.
 
     Views with a given focus distance, and a given aperture, stay as they are.

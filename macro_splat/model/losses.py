@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from macro_splat.image import ssim
-from macro_splat.model.background import half_transparency
+from macro_splat.model.background import opacity_binarization
+from macro_splat.ops.ssim import ssim
 
 if TYPE_CHECKING:
     from macro_splat.model.macro_splat_model import MacroSplatModel
@@ -29,8 +29,8 @@ def losses(model: MacroSplatModel, outputs: Mapping[str, Any], batch: Mapping[st
     picture = outputs["rgb"]
     empty = model._downscale_if_required(batch["empty"].float()) > 0.5 if "empty" in batch else None
     background = model.background
-    if model.clipped_noise is not None:
-        picture, background = model.clipped_noise.read(picture), model.clipped_noise.read(background)
+    if model.sensor_noise is not None:
+        picture, background = model.sensor_noise.read(picture), model.sensor_noise.read(background)
     if empty is not None:
         photograph = torch.where(empty, background, photograph)  # without its noise
     if "mask" in batch:
@@ -45,12 +45,12 @@ def losses(model: MacroSplatModel, outputs: Mapping[str, Any], batch: Mapping[st
         l1, structure = (photograph - picture).abs().mean(), 1 - ssim(picture, photograph)
     terms = {"main_loss": (1 - share) * l1 + share * structure}
     if model.config.use_scale_regularization and model.step % 10 == 0:
-        terms["scale_reg"] = 0.1 * _needles(model)
+        terms["scale_reg"] = 0.1 * _anisotropy_penalty(model)
     if model.training:
-        if defocus.crisp_weight > 0 and model.head.renders_sharp and model.schedule is not None:
+        if defocus.binarization_weight > 0 and model.head.renders_sharp and model.schedule is not None:
             alpha = outputs["accumulation"]
-            weight = defocus.crisp_weight * model.schedule.crispness(model.step)
-            terms["crisp"] = weight * half_transparency(alpha)
+            weight = defocus.binarization_weight * model.schedule.crispness(model.step)
+            terms["crisp"] = weight * opacity_binarization(alpha)
         terms |= model.head.losses()
         if empty is not None:
             alpha = outputs["accumulation"] * empty
@@ -59,7 +59,7 @@ def losses(model: MacroSplatModel, outputs: Mapping[str, Any], batch: Mapping[st
     return terms
 
 
-def _needles(model: MacroSplatModel) -> Tensor:
+def _anisotropy_penalty(model: MacroSplatModel) -> Tensor:
     """How far, on average, the longest axis of a Gaussian is over `max_gauss_ratio` times its shortest."""
     log_ratio = model.scales.amax(dim=-1) - model.scales.amin(dim=-1)
     return (log_ratio.exp() - model.config.max_gauss_ratio).clamp(min=0.0).mean()

@@ -16,27 +16,28 @@ from nerfstudio.models.splatfacto import RGB2SH, SplatfactoModel, SplatfactoMode
 from torch import Tensor
 from torch.nn import Parameter
 
-from macro_splat.compat.few_arenas import limit_arenas
 from macro_splat.compat.lpips import optional_lpips
+from macro_splat.compat.malloc_arenas import limit_arenas
 from macro_splat.compat.viewmat import get_viewmat
 from macro_splat.data.crops import Crop
+from macro_splat.defocus.blur_models import BlurModel, ImageBlurModel, LensBlurModel
 from macro_splat.defocus.config import DefocusConfig
-from macro_splat.defocus.heads import Head, ImageHead, LensHead, make_head
 from macro_splat.defocus.kernel import Kernel
-from macro_splat.defocus.lens import LensBank
+from macro_splat.defocus.modes import make_blur_model
+from macro_splat.defocus.per_view_lens import PerViewLens
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
-from macro_splat.model.clipped_noise import ClippedNoise
 from macro_splat.model.crops import blur_margin, composited, seen_part
-from macro_splat.model.first_look import look_at_photographs
+from macro_splat.model.densify import BudgetStrategy
+from macro_splat.model.initial_points import densify_initial_points
+from macro_splat.model.initialization import initialize_from_photos
 from macro_splat.model.lens_search import search_lens
 from macro_splat.model.losses import losses
 from macro_splat.model.outputs import add_lens_outputs, sharp_outputs
 from macro_splat.model.schedule import Schedule
-from macro_splat.model.seeds import densify_seeds
+from macro_splat.model.sensor_noise import SensorNoise
 from macro_splat.model.training_views import TrainingViews
-from macro_splat.rasterizer import rasterization
-from macro_splat.training.densify import BudgetStrategy
+from macro_splat.ops.rasterizer import rasterization
 
 ALL_DONE = 30_000
 """A step at which every schedule has come to its end, for models that are only looked at."""
@@ -54,7 +55,7 @@ class MacroSplatModelConfig(SplatfactoModelConfig):
     _target: type = field(default_factory=lambda: MacroSplatModel)
     defocus: DefocusConfig = field(default_factory=DefocusConfig)
     """The model of the lens's blur."""
-    num_seeds: int = 12_000
+    num_init_gaussians: int = 12_000
     """Gaussians to start from: the capture's sparse points, made denser between neighbours up to this number."""
     background_color: Literal["auto", "random", "black", "white"] = "auto"  # type: ignore[assignment]
     """auto: the plain colour that surrounds the object in the photographs if there is one, else black."""
@@ -94,10 +95,10 @@ class MacroSplatModel(SplatfactoModel):
 
     config: MacroSplatModelConfig
     background: Tensor
-    head: Head
+    head: BlurModel
     cluttered: bool
     """Whether no photograph shows a plain background."""
-    clipped_noise: ClippedNoise | None
+    sensor_noise: SensorNoise | None
     """Of the photographs' background."""
     virtual_lens: VirtualLens | None
     """The lens that `rgb_blurred` and its like show; None: that of the camera, see `lens_seen_through`."""
@@ -114,7 +115,7 @@ class MacroSplatModel(SplatfactoModel):
                 flag = option.replace("_", "-")
                 raise MacroSplatError(f"--pipeline.model.{flag} True: macro-splat has no such thing; leave it out")
         # Made first: what is chosen by the mode is needed for the Gaussians.
-        head = make_head(self.config.defocus, self.num_train_data, self._stack_groups())
+        head = make_blur_model(self.config.defocus, self.num_train_data, self._stack_groups())
         if self.config.sh_degree < 0:
             self.config.sh_degree = head.sh_degree
         points, colors = self._seeds()
@@ -134,7 +135,7 @@ class MacroSplatModel(SplatfactoModel):
         self.head = head
         self.register_buffer("background", torch.zeros(3))
         self.cluttered = False
-        self.clipped_noise = None
+        self.sensor_noise = None
         self.schedule: Schedule | None = None
         self.virtual_lens = None
         self._show_photograph = None
@@ -146,7 +147,7 @@ class MacroSplatModel(SplatfactoModel):
             self._show_photograph = panel.add_photograph
 
     @property
-    def lens(self) -> LensBank | None:
+    def lens(self) -> PerViewLens | None:
         """The lens of every training view, where the blur is modelled by one."""
         return self.head.lens
 
@@ -154,7 +155,7 @@ class MacroSplatModel(SplatfactoModel):
         if self.seed_points is None or self.config.random_init:
             return None, None
         points, colors = (tensor.cpu().numpy() for tensor in self.seed_points)
-        points, colors = densify_seeds(points, colors.astype("float32"), self.config.num_seeds)
+        points, colors = densify_initial_points(points, colors.astype("float32"), self.config.num_init_gaussians)
         return torch.from_numpy(points), torch.from_numpy(colors)
 
     def _stack_groups(self) -> Tensor | None:
@@ -214,7 +215,7 @@ class MacroSplatModel(SplatfactoModel):
             pipeline = training_callback_attributes.pipeline
             assert pipeline is not None
             if not looked:
-                look_at_photographs(self, pipeline.datamanager, resumed=step > 0)
+                initialize_from_photos(self, pipeline.datamanager, resumed=step > 0)
                 looked = True
             if self.schedule is not None:
                 self.head.set_progress(step / self.schedule.iterations)
@@ -314,7 +315,7 @@ class MacroSplatModel(SplatfactoModel):
     def _margin(self, camera: Cameras, viewmat: Tensor, view: int) -> int:
         """Pixels that have to be rendered around a training photograph, or the part of it that the camera sees."""
         by_place = self.config.defocus.blur_net  # of the photograph as it is
-        if not isinstance(self.head, ImageHead) or by_place or self._get_downscale_factor() > 1:
+        if not isinstance(self.head, ImageBlurModel) or by_place or self._get_downscale_factor() > 1:
             return 0
         if not self.cluttered and "crop" not in (camera.metadata or {}):
             return 0  # a plain background is known to go on, and haze beside the photograph would be no one's loss
@@ -329,7 +330,7 @@ class MacroSplatModel(SplatfactoModel):
         if lens is None:
             return outputs
         circle = partial(lens.signed_radius, depth, focal_px)
-        if self.virtual_lens is None and isinstance(self.head, LensHead):
+        if self.virtual_lens is None and isinstance(self.head, LensBlurModel):
             view = self.training_views.index_of(camera)
             if view is not None:  # with what the head adds to the lens
                 circle = partial(self.head.circle, view, depth, focal_px)
@@ -374,7 +375,7 @@ class MacroSplatModel(SplatfactoModel):
         """
         return self.training_views.typical_lens(self._lens_or_complain(), camera)
 
-    def _lens_or_complain(self) -> LensBank:
+    def _lens_or_complain(self) -> PerViewLens:
         if self.lens is None:
             raise MacroSplatError(f"defocus mode {self.config.defocus.mode} knows no lens: train with another mode")
         return self.lens
@@ -390,7 +391,7 @@ class MacroSplatModel(SplatfactoModel):
         Raises:
             MacroSplatError: this mode has no lens; there is no such view or pixel.
         """
-        if not isinstance(self.head, LensHead):
+        if not isinstance(self.head, LensBlurModel):
             raise MacroSplatError(f"defocus mode {self.config.defocus.mode} knows no lens: no kernel follows from it")
         cameras: Cameras = self.kwargs["metadata"]["cameras"]
         if not 0 <= view < len(cameras):

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from macro_splat.defocus.heads import CLARITY_SIGMA_PX
+from macro_splat.defocus.blur_models import CLARITY_SIGMA_PX
 from macro_splat.defocus.image_blur import defocus_picture
-from macro_splat.viewer.color_maps import circle_colors, focus_peaking
+from macro_splat.ops.color_maps import circle_colors, focus_peaking
 
 
 class LazyOutputs(MutableMapping[str, Any]):

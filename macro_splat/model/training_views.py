@@ -7,7 +7,7 @@ from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
 from macro_splat.data.random_points import centre_of_attention
-from macro_splat.defocus.lens import LensBank
+from macro_splat.defocus.per_view_lens import PerViewLens
 from macro_splat.defocus.virtual_lens import VirtualLens
 
 SAME_PLACE = 0.02
@@ -47,7 +47,7 @@ class TrainingViews:
         return torch.where(depth > 0, depth, way.norm(dim=1).clamp(min=1e-6))
 
     @torch.no_grad()
-    def typical_lens(self, lens: LensBank, camera: Cameras) -> VirtualLens:
+    def typical_lens(self, lens: PerViewLens, camera: Cameras) -> VirtualLens:
         """The median pupil, focused relative to the scene's centre as the median view is.
 
         Args:

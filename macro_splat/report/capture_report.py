@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from macro_splat.atomic import atomic_write
 from macro_splat.capture.coverage import azimuth_gaps, directions, object_centre
 from macro_splat.capture.format import Capture
-from macro_splat.capture.process.findings import WIDE_GAP, find_problems
 from macro_splat.capture.read import read_capture
 from macro_splat.errors import MacroSplatError
+from macro_splat.process.findings import WIDE_GAP, find_problems
 from macro_splat.report.coverage_map import coverage_map, legend
 from macro_splat.report.exif_table import exif_section
 from macro_splat.report.page import make_page
 from macro_splat.report.photograph_grid import photograph_sections
 from macro_splat.report.pose_view import SCRIPT, Pose, paint, pose_view
 from macro_splat.report.style import STYLE
+from macro_splat.utils.atomic import atomic_write
 
 VERSION = 1
 """Of process.json."""

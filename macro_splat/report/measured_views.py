@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from macro_splat.evaluation import compare_pictures
-from macro_splat.export.views import short_names
-from macro_splat.video.views import photograph_of, render_view, spread_views
+from macro_splat.runs.cameras import short_names
+from macro_splat.runs.views import photograph_of, render_view, spread_views
 
 if TYPE_CHECKING:
     from macro_splat.runs.load import Run

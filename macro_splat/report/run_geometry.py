@@ -10,9 +10,9 @@ import torch
 from nerfstudio.models.splatfacto import SH2RGB
 from numpy.typing import NDArray
 
-from macro_splat.export.export import ExportConfig, exported_gaussians
-from macro_splat.export.frame import output_frame
-from macro_splat.video.views import object_middle, training_poses
+from macro_splat.runs.clean import object_gaussians
+from macro_splat.runs.frame import output_frame
+from macro_splat.runs.views import object_middle, training_poses
 
 if TYPE_CHECKING:
     from macro_splat.runs.load import Run
@@ -79,7 +79,7 @@ def run_geometry(run: Run) -> RunGeometry:
     cameras[:, :3, :3] = rotation.T @ poses[:, :3, :3]
     cameras[:, :3, 3] = to_world(poses[:, :3, 3])
     points, centre = to_world(means), to_world(middle[None])[0]
-    of_object, _ = exported_gaussians(run, output_frame(metadata), ExportConfig())
+    of_object, _ = object_gaussians(run, output_frame(metadata))
     object_points = of_object.means.numpy().astype(np.float64)
     depths = _depths(cameras, object_points)
     focus = sharp_from = sharp_to = None

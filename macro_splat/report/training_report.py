@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from macro_splat.atomic import atomic_write
-from macro_splat.export.views import short_names
+from macro_splat.ops.color_maps import signed_colors
 from macro_splat.report import charts, pose_view, wipe
 from macro_splat.report.events import Scalar, read_scalars
 from macro_splat.report.lens_view import focus_chart, focus_in_space
@@ -33,8 +32,9 @@ from macro_splat.report.run_geometry import SHARP_PX, RunGeometry, run_geometry
 from macro_splat.report.style import STYLE
 from macro_splat.report.training_curves import training_curves
 from macro_splat.report.wipe import Wipe, wipe_section
+from macro_splat.runs.cameras import short_names
 from macro_splat.training.record import read_record, versions
-from macro_splat.viewer.color_maps import signed_colors
+from macro_splat.utils.atomic import atomic_write
 
 if TYPE_CHECKING:
     from macro_splat.runs.load import Run

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from macro_splat import compat
 from macro_splat.compat.lpips import without_lpips
-from macro_splat.data.datamanager import MacroRigDataManager
+from macro_splat.data.datamanager import MacroDataManager
 from macro_splat.errors import MacroSplatError
 from macro_splat.model.macro_splat_model import MacroSplatModel
-from macro_splat.runs.config_file import read_config
 from macro_splat.training.checkpoints import checkpoints_in, newest_whole
+from macro_splat.training.config_file import read_config
 
 CONFIG = "config.yml"
 _DEPTH = 4
@@ -51,14 +51,14 @@ class Run:
         return model
 
     @property
-    def datamanager(self) -> MacroRigDataManager:
+    def datamanager(self) -> MacroDataManager:
         datamanager = self.pipeline.datamanager
-        assert isinstance(datamanager, MacroRigDataManager)
+        assert isinstance(datamanager, MacroDataManager)
         return datamanager
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The dataparser's, of the training split: see `MacroRigDataParser`."""
+        """The dataparser's, of the training split: see `MacroDataParser`."""
         return self.datamanager.train_dataset.metadata
 
     @property

@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from macro_splat.untraced import untraced
-
-from .compilation import device
-from .lanes import fetch_add
+from macro_splat.simd.compilation import device
+from macro_splat.simd.lanes import fetch_add
+from macro_splat.utils.untraced import untraced
 
 _wanted: int | None = None
 _waiting: SimpleQueue = SimpleQueue()  # what helpers are to do

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.training.console import say
+from macro_splat.utils.console import report
 
 _DAMAGE = (OSError, EOFError, ValueError, RuntimeError, LookupError, zipfile.BadZipFile, zlib.error, struct.error)
 """What Python's and torch's readers raise at a damaged archive."""
@@ -85,7 +85,7 @@ def newest_whole(folder: Path, step: int | None = None) -> int:
         reason = damage(path)
         if reason is None:
             for line in broken:
-                say(f"{line}; {path.name}, the one before it, is used", style="bold yellow")
+                report(f"{line}; {path.name}, the one before it, is used", style="bold yellow")
             return candidate
         broken.append(f"{path} is broken ({reason})")
     others = "" if len(broken) == 1 else f", and so are the {len(broken) - 1} before it"

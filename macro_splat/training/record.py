@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from macro_splat.atomic import atomic_write
 from macro_splat.training.finite_gradients import LeftOut
+from macro_splat.utils.atomic import atomic_write
 
 FILE_NAME = "training.json"
 PACKAGES = ("macro-splat", "nerfstudio", "gsplat", "torch", "numba", "numpy")

@@ -9,6 +9,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -24,24 +25,29 @@ from nerfstudio.utils import writer
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from macro_splat.atomic import atomic_write, remove_leftovers
 from macro_splat.capture import read_capture
 from macro_splat.compat import local_viewer, whole_checkpoints
 from macro_splat.compat.idle_threads import stop_spinning
-from macro_splat.data.dataparser import MacroRigDataParserConfig
+from macro_splat.data.dataparser import MacroDataParserConfig
 from macro_splat.errors import MacroSplatError
 from macro_splat.model.lens_file import FILE_NAME as LENS_FILE
 from macro_splat.model.lens_file import write_lens
 from macro_splat.model.schedule import Schedule, choose_iterations, choose_max_gaussians
 from macro_splat.training.checkpoints import check_whole, checkpoints_in, damage, newest_whole, plain_only
-from macro_splat.training.console import say
 from macro_splat.training.fair_lock import FairLock
 from macro_splat.training.finite_gradients import GuardedOptimizers, report_left_out
-from macro_splat.training.folder_lock import lock_folder
 from macro_splat.training.record import write_record
+from macro_splat.utils.atomic import atomic_write, remove_leftovers
+from macro_splat.utils.console import report
+from macro_splat.utils.folder_lock import lock_folder
 
 EXTRA_STATE = "macro_splat"
 """Key of a checkpoint under which we keep what nerfstudio's checkpoints lack."""
+WHEN_FINISHED: list[Callable[[MacroSplatTrainer, int], None]] = []
+"""Called with the trainer and the last step once a training is done and on the disk, the pipeline in evaluation mode.
+
+`method.py` puts the report there: what a training leaves to others is chosen above it.
+"""
 
 
 @dataclass
@@ -63,7 +69,7 @@ class MacroSplatTrainerConfig(TrainerConfig):
         """
         _check_resume(self.load_dir)
         datamanager: Any = self.pipeline.datamanager
-        if isinstance(datamanager.dataparser, MacroRigDataParserConfig):
+        if isinstance(datamanager.dataparser, MacroDataParserConfig):
             read_capture(datamanager.data or datamanager.dataparser.data)
         if self.machine.device_type == "cuda" and not torch.cuda.is_available():
             CONSOLE.print("No usable NVIDIA card here: training on the CPU.", style="bold yellow")
@@ -106,7 +112,7 @@ class MacroSplatTrainer(Trainer):
             stop_spinning()
         self.train_lock: Any = FairLock()  # the viewer gets it from here
         super().setup(test_mode)
-        self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], self._tell_how_it_went))
+        self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], self._finish))
         # `max_num_iterations` means "more iterations" to the parent's loop; to users it means the end.
         self._last_iterations = self.config.max_num_iterations - self._start_step
         if self._last_iterations <= 0:
@@ -172,14 +178,14 @@ class MacroSplatTrainer(Trainer):
         self.step = max(self._last_step_done, 0)
         self.training_state = "completed"
         self.save_checkpoint(self.step)
-        say(
+        report(
             f"Stopped at step {self.step}. To go on: the same command with --load-dir {self.checkpoint_dir}",
             style="bold green",
         )
         raise SystemExit(130)
 
-    def _tell_how_it_went(self, step: int) -> None:
-        """Leave `training.json` and the report; where that fails, say so: the training itself is done and saved."""
+    def _finish(self, step: int) -> None:
+        """Leave `training.json`, then let others look; where that fails, say so: the training is done and saved."""
         model = self.pipeline.model
         training = model.training
         try:
@@ -190,25 +196,18 @@ class MacroSplatTrainer(Trainer):
             write_record(
                 self.base_dir, seconds=seconds, steps=steps, gaussians=count, device=self.device, left_out=left_out
             )
-            if self.config.report:
-                self._write_report(step)
+            for event_writer in writer.EVENT_WRITERS:
+                if isinstance(event_writer, writer.TensorboardWriter):
+                    event_writer.tb_writer.flush()  # the curves are read back
+            self.pipeline.eval()
+            with self.train_lock:  # against the viewer's renders
+                for when_finished in WHEN_FINISHED:
+                    when_finished(self, step)
         except Exception as error:  # whatever it is, it must not cost a finished training its viewer
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            say(f"No report of this training ({reason}); the checkpoint is saved", style="bold red")
+            report(f"No report of this training ({reason}); the checkpoint is saved", style="bold red")
         finally:
             self.pipeline.train(training)
-
-    def _write_report(self, step: int) -> None:
-        from macro_splat.report.training_report import write_training_report
-        from macro_splat.runs.load import Run
-
-        for event_writer in writer.EVENT_WRITERS:
-            if isinstance(event_writer, writer.TensorboardWriter):
-                event_writer.tb_writer.flush()  # the curves are read back
-        self.pipeline.eval()
-        with self.train_lock:  # against the viewer's renders
-            page = write_training_report(Run(self.base_dir, self.config, self.pipeline, step))
-        say(f"How it went: {page}")
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
@@ -245,7 +244,7 @@ class MacroSplatTrainer(Trainer):
             message = f"{path}: the checkpoint could not be written ({_reason(error)}); kept: {kept}"
             if self.training_state == "completed":
                 raise MacroSplatError(f"{message}; free the disk and resume with --load-dir") from error
-            say(f"{message}; training goes on", style="bold red")
+            report(f"{message}; training goes on", style="bold red")
             return
         if self.config.save_only_latest_checkpoint:
             for other, old in checkpoints_in(self.checkpoint_dir).items():
@@ -277,7 +276,7 @@ class MacroSplatTrainer(Trainer):
         try:
             write_lens(path, lens, names, dataset.metadata)
         except OSError as error:
-            say(f"{path}: could not be written ({_reason(error)}); the checkpoint is", style="bold red")
+            report(f"{path}: could not be written ({_reason(error)}); the checkpoint is", style="bold red")
 
     def _load_checkpoint(self) -> None:
         config, path = self.config, self.config.load_checkpoint

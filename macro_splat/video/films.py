@@ -15,21 +15,21 @@ from torch import Tensor
 
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
-from macro_splat.video.camera_path import CameraPath
-from macro_splat.video.framing import all_in_frame, object_extent
-from macro_splat.video.free_sight import FreeSight
-from macro_splat.video.lens_options import LensOptions
-from macro_splat.video.path import orbit
-from macro_splat.video.views import (
-    View,
+from macro_splat.runs.views import (
+    RenderedView,
     depth_range,
     fit_camera,
     object_middle,
     photograph_of,
     render_view,
-    straighten,
     training_poses,
+    undistort,
 )
+from macro_splat.video.camera_path import CameraPath
+from macro_splat.video.framing import all_in_frame, object_extent
+from macro_splat.video.lens_options import LensOptions
+from macro_splat.video.occluder_filter import OccluderFilter
+from macro_splat.video.path import orbit
 
 if TYPE_CHECKING:
     from macro_splat.runs.load import Run
@@ -49,7 +49,7 @@ def orbit_film(run: Run, size: Size, count: int, options: LensOptions = SHARP) -
 
     What floats between camera and object is left out.
     """
-    straighten(run)
+    undistort(run)
     training = training_poses(run)
     camera = fit_camera(run.camera(0), *size)
     middle = object_middle(run.model, training)
@@ -57,7 +57,7 @@ def orbit_film(run: Run, size: Size, count: int, options: LensOptions = SHARP) -
     usual = float(np.linalg.norm(circle[0, :, 3] - middle))
     for pose in all_in_frame(circle, middle, camera, *object_extent(run)):
         camera.camera_to_worlds = torch.from_numpy(pose[None]).float()
-        yield seen_by(run, camera, options, FreeSight(run.model, camera, middle, usual))
+        yield seen_by(run, camera, options, OccluderFilter(run.model, camera, middle, usual))
 
 
 def path_film(run: Run, path: CameraPath, size: Size, options: LensOptions = SHARP) -> Iterator[Frame]:
@@ -119,7 +119,7 @@ def focus_stack(run: Run, view: int, size: Size, slices: int, options: LensOptio
 class Stack:
     """A synthetic focus stack."""
 
-    scene: View
+    scene: RenderedView
     lenses: list[VirtualLens]
     """Of the slices, the nearest focus first."""
 
@@ -130,7 +130,7 @@ class Stack:
         yield to_frame(self.scene.rgb)
 
 
-def lenses_through(run: Run, scene: View, shares: Sequence[float], options: LensOptions) -> list[VirtualLens]:
+def lenses_through(run: Run, scene: RenderedView, shares: Sequence[float], options: LensOptions) -> list[VirtualLens]:
     """Lenses like that of the view, focused from the nearest (0) to the farthest (1) depth that it shows.
 
     Steps are even in 1/distance, so that each changes the blur by as much.
@@ -161,7 +161,7 @@ def lenses_through(run: Run, scene: View, shares: Sequence[float], options: Lens
 
 
 @torch.no_grad()
-def photograph_by(lens: VirtualLens, scene: View) -> Frame:
+def photograph_by(lens: VirtualLens, scene: RenderedView) -> Frame:
     """What the lens sees of a view."""
     return to_frame(lens.photograph(scene.rgb, scene.depth, scene.alpha, scene.focal_px))
 

@@ -8,8 +8,8 @@ import numpy as np
 from nerfstudio.cameras.cameras import Cameras
 from numpy.typing import NDArray
 
-from macro_splat.export.export import ExportConfig, exported_gaussians
-from macro_splat.export.frame import output_frame
+from macro_splat.runs.clean import object_gaussians
+from macro_splat.runs.frame import output_frame
 
 if TYPE_CHECKING:
     from macro_splat.runs.load import Run
@@ -23,7 +23,7 @@ FARTHEST = 2.5
 
 def object_extent(run: Run) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centres [N, 3] and reach [N] of the Gaussians that an export takes for the object, model units."""
-    gaussians, _ = exported_gaussians(run, output_frame(run.metadata, "model"), ExportConfig())
+    gaussians, _ = object_gaussians(run, output_frame(run.metadata, "model"))
     deviations = (2 * (gaussians.opacities / VISIBLE).clamp(min=1).log()).sqrt()
     reach = deviations * gaussians.scales.amax(dim=1)
     return gaussians.means.double().numpy(), reach.double().numpy()

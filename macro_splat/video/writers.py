@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from macro_splat.atomic import sync, temporary_folder
 from macro_splat.compat import ffmpeg
 from macro_splat.errors import MacroSplatError
+from macro_splat.utils.atomic import sync, temporary_folder
 
 Writer = Callable[[Path, Iterable[NDArray[np.uint8]], tuple[int, int], float], None]
 """Writes frames [H, W, 3] of a size (width, height) at so many a second to a path."""

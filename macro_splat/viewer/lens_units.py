@@ -31,7 +31,7 @@ class LensUnits:
 
     @classmethod
     def of(cls, metadata: dict[str, Any]) -> LensUnits:
-        """From the dataparser's metadata (see `MacroRigDataParser`); of other parsers, which say less, model units."""
+        """From the dataparser's metadata (see `MacroDataParser`); of other parsers, which say less, model units."""
         scale, mm, lens = metadata.get("dataparser_scale"), metadata.get("mm_per_unit"), metadata.get("lens") or {}
         f_number = _median(lens.get("f_number")) or 4.0
         if scale is None:

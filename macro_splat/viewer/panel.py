@@ -26,9 +26,9 @@ from nerfstudio.viewer.viewer_elements import (
 )
 from torch import Tensor, nn
 
-from macro_splat.defocus.heads import LensHead
+from macro_splat.defocus.blur_models import LensBlurModel
 from macro_splat.defocus.virtual_lens import VirtualLens
-from macro_splat.viewer.color_maps import difference_colors
+from macro_splat.ops.color_maps import difference_colors
 from macro_splat.viewer.lens_units import LensUnits, focus_range, on_steps, slider_range
 from macro_splat.viewer.photograph import photograph_seen_by
 
@@ -346,7 +346,7 @@ class MacroLensPanel(nn.Module):
     def _own_circle(self, view: int, depth: Tensor, focal_px: Tensor) -> Tensor:
         """Signed radius [H, W, 1] in pixels by a training view's own lens, with what the head adds to that."""
         head = self._model.head
-        assert isinstance(head, LensHead)  # only with a lens there is a panel
+        assert isinstance(head, LensBlurModel)  # only with a lens there is a panel
         return head.circle(view, depth, focal_px)
 
     @torch.no_grad()

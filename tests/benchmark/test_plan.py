@@ -44,7 +44,7 @@ def test_the_key_depends_on_what_decides_the_result_and_nothing_else(ball: Path,
     assert dataclasses.replace(spec, **same).key() == key
     assert dataclasses.replace(spec, seed=2).key() != key
     assert dataclasses.replace(spec, iterations=101).key() != key
-    overrides = {**spec.overrides, "pipeline.model.num_seeds": 5}
+    overrides = {**spec.overrides, "pipeline.model.num_init_gaussians": 5}
     assert dataclasses.replace(spec, overrides=overrides).key() != key
     picture = ball / "images/000.png"
     Image.fromarray(255 - np.array(Image.open(picture))).save(picture)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from macro_splat.rasterizer.reference import project
+from macro_splat.ops.rasterizer.reference import project
 
 COVERAGE = 0.30
 CONTRIBUTIONS = 62.0  # per covered pixel; the range aimed at is 52 to 79

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from macro_splat.defocus.image_blur import defocus_picture
-from macro_splat.defocus.lens import LensBank
-from macro_splat.rasterizer import rasterization
+from macro_splat.defocus.per_view_lens import PerViewLens
+from macro_splat.ops.rasterizer import rasterization
 
 KERNEL = 17
 DISTANCE, RADIUS = 4.0, 1.3
@@ -103,7 +103,7 @@ def make_ways(count: int, width: int, height: int, device: str) -> dict[str, Cal
     photograph = torch.rand(height, width, 3, generator=generator).to(device)
     nearest = DISTANCE - RADIUS
     pupil = WIDEST_PX * (width / 1152) / (focal * (1 / nearest - 1 / DISTANCE))
-    lens = LensBank(1)
+    lens = PerViewLens(1)
     lens.set_start(torch.tensor([DISTANCE]), torch.tensor([pupil]), torch.tensor([focal]))
     lens = lens.to(device)
     # Photographs of this size: a kernel that is learnt for every pixel is a parameter as well.

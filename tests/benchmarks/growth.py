@@ -29,8 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 from macro_splat.defocus.image_blur import defocus_picture
-from macro_splat.image import ssim
-from macro_splat.rasterizer import rasterization
+from macro_splat.ops.rasterizer import rasterization
+from macro_splat.ops.ssim import ssim
 from macro_splat.simd import set_num_threads
 from tests.benchmarks.ball_of_splats import make_ball
 from tests.benchmarks.machine import processor_name

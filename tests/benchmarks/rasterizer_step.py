@@ -29,8 +29,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from macro_splat.image import ssim
-from macro_splat.rasterizer import rasterization
+from macro_splat.ops.rasterizer import rasterization
+from macro_splat.ops.ssim import ssim
 from macro_splat.simd import set_num_threads
 from tests.benchmarks.ball_of_splats import Ball, make_ball
 from tests.benchmarks.machine import processor_name
@@ -253,8 +253,8 @@ class TrainingStep:
 FIRST_USE = """
 import json, time
 import torch
-from macro_splat.image import ssim
-from macro_splat.rasterizer import rasterization
+from macro_splat.ops.ssim import ssim
+from macro_splat.ops.rasterizer import rasterization
 means = torch.tensor([[0.0, 0.0, 2.0]], requires_grad=True)
 began = time.perf_counter()
 render, _, _ = rasterization(

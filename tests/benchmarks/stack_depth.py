@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
-from macro_splat.capture.stacks.alignment import align_stack
-from macro_splat.capture.stacks.fusion import register, sharpest_slice
+from macro_splat.process.stacks.alignment import align_stack
+from macro_splat.process.stacks.fusion import register, sharpest_slice
 from tests.benchmarks.tables import to_markdown
 
 MARGIN = 0.05

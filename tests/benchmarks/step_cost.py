@@ -74,7 +74,7 @@ class Step:
     """A training step of one mode, phase by phase."""
 
     def __init__(self, capture: Path, outputs: Path, defocus: DefocusConfig, gaussians: int) -> None:
-        options: dict[str, Any] = {"num_seeds": gaussians, "stop_split_at": 0, "defocus": defocus}
+        options: dict[str, Any] = {"num_init_gaussians": gaussians, "stop_split_at": 0, "defocus": defocus}
         self.trainer = build_trainer(capture, outputs, mode=defocus.mode, **options)
         begin(self.trainer)
         self.model = self.trainer.pipeline.model

@@ -2,9 +2,9 @@
 
 import torch
 
-from macro_splat.rasterizer import rasterization_reference
+from macro_splat.ops.rasterizer import rasterization_reference
 from tests.benchmarks.torch_tiles import rasterization_torch_tiles
-from tests.rasterizer.splat_scenes import assert_agree, loss_weights, outputs_and_gradients, random_scene
+from tests.ops.rasterizer.splat_scenes import assert_agree, loss_weights, outputs_and_gradients, random_scene
 
 
 def test_images_and_gradients_equal_the_reference():

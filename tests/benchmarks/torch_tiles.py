@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from macro_splat.rasterizer.reference import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, project, spherical_harmonics
+from macro_splat.ops.rasterizer.reference import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, project, spherical_harmonics
 
 TILE = 16
 TILES_AT_ONCE = 8  # the fastest: what they need stays in the cache

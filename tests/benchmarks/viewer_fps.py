@@ -45,7 +45,7 @@ def main() -> None:
     for heading in ("output", "processor ms", "alone, per second", "beside a training", "training steps per second"):
         table.add_column(heading, justify="left" if heading == "output" else "right")
     with tempfile.TemporaryDirectory() as folder:
-        trainer = build_trainer(arguments.capture, Path(folder), mode="image", num_seeds=arguments.gaussians)
+        trainer = build_trainer(arguments.capture, Path(folder), mode="image", num_init_gaussians=arguments.gaussians)
         model = trainer.pipeline.model
         do_step(trainer, 0)
         camera = model.kwargs["metadata"]["cameras"][0:1]

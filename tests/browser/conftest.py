@@ -14,7 +14,7 @@ from tests.captures import write_capture
 from tests.end_to_end.commands import Run
 from tests.end_to_end.processes import free_port
 
-TRAINING = ("--pipeline.model.num-seeds", 300, "--viewer.quit-on-train-completion", True)
+TRAINING = ("--pipeline.model.num-init-gaussians", 300, "--viewer.quit-on-train-completion", True)
 
 
 @dataclass(frozen=True)

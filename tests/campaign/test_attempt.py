@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from macro_splat.campaign.attempt import Outcome, run_attempt
-from macro_splat.campaign.locks import Held, hold
 from macro_splat.campaign.specimen import Specimen
+from macro_splat.utils.locks import Held, hold
 from tests.campaign.fake_command import alive
 from tests.campaign.fake_stages import FakeStage, count, journal, make_specimens, parent, wait_until
 

@@ -20,7 +20,7 @@ def test_capture_to_report(cluster: Any, tmp_path: Path, capsys: pytest.CaptureF
     write_capture(specimens / "ball", views=6)
     (specimens / "no photographs").mkdir()
     config = CampaignConfig(
-        iterations=STEPS, address=cluster.address, cpus=1, train_options="--pipeline.model.num-seeds 300"
+        iterations=STEPS, address=cluster.address, cpus=1, train_options="--pipeline.model.num-init-gaussians 300"
     )
     assert start(specimens, out, config) == 1
     assert "failed: no photographs: process: error: " in capsys.readouterr().out

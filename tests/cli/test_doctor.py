@@ -86,7 +86,7 @@ def test_a_method_that_nerfstudio_does_not_see(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_wrong_picture_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    import macro_splat.rasterizer as rasterizer
+    import macro_splat.ops.rasterizer as rasterizer
 
     right = rasterizer.rasterization
     assert checks._rasterizer().state is State.OK

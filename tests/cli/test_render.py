@@ -16,10 +16,10 @@ from macro_splat.cli.render import render
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
 from macro_splat.runs import Run, load_run
+from macro_splat.runs.views import depth_range, render_view
 from macro_splat.video.camera_path import read_camera_path
 from macro_splat.video.films import lenses_through
 from macro_splat.video.lens_options import LensOptions
-from macro_splat.video.views import depth_range, render_view
 from tests.end_to_end.commands import FRAME_RATE, viewer_camera_path
 
 

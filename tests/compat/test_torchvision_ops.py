@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import macro_splat_torch_backend
+import macro_splat.compat.torchvision_ops
 
 ROOT = Path(__file__).parents[2]
 # What torchvision does when its compiled half cannot be loaded: describes an operator that nobody declared.
@@ -42,7 +42,7 @@ def run(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
 
 
-CALL = "import torch, macro_splat_torch_backend as backend; backend.autoload(); backend.autoload(); "
+CALL = "import torch, macro_splat.compat.torchvision_ops as backend; backend.autoload(); backend.autoload(); "
 
 
 @CPU_TORCH
@@ -69,12 +69,12 @@ def test_odd_torchvision_does_no_harm(tmp_path: Path, extension: bytes | None) -
 
 def test_no_torchvision_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert not macro_splat_torch_backend._torchvision_wants_cuda()
+    assert not macro_splat.compat.torchvision_ops._torchvision_wants_cuda()
 
 
 def test_torch_calls_it_and_torchvision_imports() -> None:
     points = importlib.metadata.entry_points(group="torch.backends", name="macro-splat")
-    assert [point.load() for point in points] == [macro_splat_torch_backend.autoload]
+    assert [point.load() for point in points] == [macro_splat.compat.torchvision_ops.autoload]
     done = subprocess.run(
         [sys.executable, "-c", "import torchvision, sys; print('macro_splat' in sys.modules)"],
         capture_output=True,

@@ -12,17 +12,17 @@ import torch
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 from PIL import Image
 
-from macro_splat.data.datamanager import CPU_IMAGE_EDGE, MacroRigDataManager, MacroRigDataManagerConfig
+from macro_splat.data.datamanager import CPU_IMAGE_EDGE, MacroDataManager, MacroDataManagerConfig
 from macro_splat.errors import MacroSplatError
 from macro_splat.model.training_views import TrainingViews
 from tests.captures import edit_transforms, write_capture
 
 
-def manager(folder: Path, **options) -> MacroRigDataManager:
-    return MacroRigDataManagerConfig(data=folder, **options).setup(device="cpu", test_mode="val")
+def manager(folder: Path, **options) -> MacroDataManager:
+    return MacroDataManagerConfig(data=folder, **options).setup(device="cpu", test_mode="val")
 
 
-def _order(datamanager: MacroRigDataManager, steps: int) -> list[int]:
+def _order(datamanager: MacroDataManager, steps: int) -> list[int]:
     return [datamanager.next_train(step)[0].metadata["cam_idx"] for step in range(steps)]
 
 

@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from macro_splat.capture import read_capture
 from macro_splat.capture.format import STACK_MOTIONS
-from macro_splat.data.dataparser import MacroRigDataParserConfig
+from macro_splat.data.dataparser import MacroDataParserConfig
 from macro_splat.errors import MacroSplatError
 from tests.captures import WORKING_DISTANCE_MM, edit_transforms, sample_ball, write_capture
 
@@ -25,7 +25,7 @@ ASSETS = Path(__file__).parents[2] / "assets"
 
 
 def parse(folder: Path, split: str = "train", **options) -> DataparserOutputs:
-    return MacroRigDataParserConfig(data=folder, **options).setup().get_dataparser_outputs(split)
+    return MacroDataParserConfig(data=folder, **options).setup().get_dataparser_outputs(split)
 
 
 def _project(outputs: DataparserOutputs, points: torch.Tensor) -> torch.Tensor:
@@ -316,7 +316,7 @@ def test_the_captures_that_come_with_the_project(name: str, train: int, test: in
 def test_the_registry_can_be_imported_first_and_lists_the_parser() -> None:
     """In a process of its own: an import circle shows only there."""
     code = (
-        "import sys, macro_splat.dataparser_spec as s\n"
+        "import sys, macro_splat.data.specification as s\n"
         "heavy = [m for m in sys.modules if m.startswith(('nerfstudio.engine', 'nerfstudio.data.datamanagers',\n"
         "         'nerfstudio.configs.method_configs', 'nerfstudio.configs.dataparser_configs'))]\n"
         "assert not heavy, heavy\n"

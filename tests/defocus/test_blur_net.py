@@ -9,24 +9,25 @@ import pytest
 import torch
 from torch import Tensor
 
+from macro_splat.defocus.blur_models import ImageBlurModel, LensBlurModel, SplatBlurModel
 from macro_splat.defocus.blur_net import BOUND, BlurNet, pixel_positions
 from macro_splat.defocus.config import DefocusConfig
-from macro_splat.defocus.heads import ImageHead, LensHead, SplatHead, make_head
-from macro_splat.image.disc_blur import disc_blur
+from macro_splat.defocus.modes import make_blur_model
+from macro_splat.ops.blur.disc import disc_blur
 
 HEIGHT, WIDTH, FOCAL = 48, 64, 400.0
 Mode = Literal["image", "splat"]
 
 
-def make(mode: Mode = "image", views: int = 2, **options: float | bool) -> LensHead:
+def make(mode: Mode = "image", views: int = 2, **options: float | bool) -> LensBlurModel:
     """A head whose lens is focused at 100, with a pupil of 5."""
-    head = make_head(DefocusConfig(mode=mode, **{"blur_net": True, **options}), views)  # type: ignore[arg-type]
-    assert isinstance(head, LensHead)
+    head = make_blur_model(DefocusConfig(mode=mode, **{"blur_net": True, **options}), views)  # type: ignore[arg-type]
+    assert isinstance(head, LensBlurModel)
     head.lens.set_start(torch.full((views,), 100.0), torch.full((views,), 5.0), torch.full((views,), FOCAL))
     return head
 
 
-def net(head: LensHead) -> BlurNet:
+def net(head: LensBlurModel) -> BlurNet:
     assert head.blur_net is not None
     return head.blur_net
 
@@ -204,7 +205,7 @@ def test_its_parameters_have_an_optimizer() -> None:
         grouped = [p for group in head.param_groups().values() for p in group]
         assert {id(p) for p in head.parameters()} == {id(p) for p in grouped}
         assert "blur_net" not in make(mode, blur_net=False).param_groups()  # type: ignore[arg-type]
-    coc = make_head(DefocusConfig(mode="coc", blur_net=True), 2)
+    coc = make_blur_model(DefocusConfig(mode="coc", blur_net=True), 2)
     assert "blur_net" not in coc.param_groups()
 
 
@@ -212,7 +213,7 @@ def test_learns_a_curved_field() -> None:
     """The blur of the true lens grows towards the corners: the network finds it from photographs alone."""
     generator = torch.Generator().manual_seed(3)
     head = make(views=1, blur_net_weight=0.0)
-    assert isinstance(head, ImageHead)
+    assert isinstance(head, ImageBlurModel)
     depth, alpha, focal = torch.full((HEIGHT, WIDTH, 1), 125.0), torch.ones(HEIGHT, WIDTH, 1), torch.tensor(FOCAL)
     picture = torch.rand(HEIGHT, WIDTH, 3, generator=generator)
     lens_alone = head.lens.signed_radius(0, depth, focal)[..., 0].detach()
@@ -237,7 +238,7 @@ def test_learns_a_curved_field() -> None:
 
 def test_splats_are_wider_where_the_network_says_so() -> None:
     head = make("splat", views=1)
-    assert isinstance(head, SplatHead)
+    assert isinstance(head, SplatBlurModel)
     with torch.no_grad():
         net(head).network[-1].bias.fill_(100.0)  # type: ignore[union-attr, operator]
     viewmat, K = camera()

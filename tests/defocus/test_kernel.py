@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from macro_splat.defocus import blur_sigma_px, circle_of_confusion_px
+from macro_splat.defocus.blur_models import ImageBlurModel, LensBlurModel
 from macro_splat.defocus.config import DefocusConfig
-from macro_splat.defocus.heads import ImageHead, LensHead, make_head
 from macro_splat.defocus.kernel import Kernel, Shape, gaussian_weights, kernel_of_circle, lens_kernel
+from macro_splat.defocus.modes import make_blur_model
 
 FOCUS, PUPIL, FOCAL = 114.0, 12.5, 600.0
 
@@ -55,9 +56,9 @@ def test_what_cannot_be_is_refused() -> None:
         kernel_of_circle(float("nan"), "disc", 1.0)
 
 
-def head_of(mode: str) -> LensHead:
-    head = make_head(DefocusConfig(mode=mode), 1)  # type: ignore[arg-type]
-    assert isinstance(head, LensHead)
+def head_of(mode: str) -> LensBlurModel:
+    head = make_blur_model(DefocusConfig(mode=mode), 1)  # type: ignore[arg-type]
+    assert isinstance(head, LensBlurModel)
     head.lens.set_start(torch.tensor([FOCUS]), torch.tensor([PUPIL]), torch.tensor([FOCAL]))
     return head
 
@@ -112,13 +113,13 @@ def test_the_network_is_in_it() -> None:
     plane, alpha = torch.full((24, 24, 1), 125.0), torch.ones(24, 24, 1)
     for mode in ("image", "splat"):
         plain = head_of(mode)
-        head = make_head(DefocusConfig(mode=mode, blur_net=True), 1)  # type: ignore[arg-type]
-        assert isinstance(head, LensHead)
+        head = make_blur_model(DefocusConfig(mode=mode, blur_net=True), 1)  # type: ignore[arg-type]
+        assert isinstance(head, LensBlurModel)
         head.lens.load_state_dict(plain.lens.state_dict())
         assert head.blur_net is not None
         with torch.no_grad():
             head.blur_net.network[-1].bias.fill_(100.0)  # type: ignore[union-attr, operator]
         with_net, without = (h.kernel_at(0, plane, alpha, torch.tensor(FOCAL), 3, 4) for h in (head, plain))
         assert with_net.sigma_px / without.sigma_px == pytest.approx(np.exp(0.4), rel=1e-5)
-    assert isinstance(plain, LensHead)
-    assert not isinstance(plain, ImageHead)
+    assert isinstance(plain, LensBlurModel)
+    assert not isinstance(plain, ImageBlurModel)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from macro_splat.defocus.lens import LensBank
+from macro_splat.defocus.per_view_lens import PerViewLens
 from macro_splat.defocus.thin_lens import circle_of_confusion_px
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
@@ -19,7 +19,7 @@ def test_circle_is_that_of_the_thin_lens() -> None:
 
 
 def test_circle_is_that_of_the_learnt_lens() -> None:
-    bank = LensBank(2)
+    bank = PerViewLens(2)
     bank.set_start(torch.tensor([0.9, 1.1]), torch.tensor([0.02, 0.03]), torch.tensor([500.0, 500.0]))
     depth = torch.tensor([[0.0], [0.8], [1.1], [1.5]])
     torch.testing.assert_close(VirtualLens(1.1, 0.03).signed_radius(depth, 500.0), bank.signed_radius(1, depth, 500.0))

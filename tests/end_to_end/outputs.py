@@ -16,7 +16,7 @@ from plyfile import PlyData
 from torch import Tensor
 
 from macro_splat.compat.viewmat import get_viewmat
-from macro_splat.rasterizer import rasterization
+from macro_splat.ops.rasterizer import rasterization
 
 RENDERED_BACK_DB = 45.0
 """An exported file has to give the model's own picture: what is left out are Gaussians of opacity below 1/255."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from macro_splat.evaluation import compare_pictures, gradient_energy, psnr, sharpness_ratio
-from macro_splat.image.disc_blur import disc_blur
+from macro_splat.ops.blur.disc import disc_blur
 
 
 @pytest.fixture

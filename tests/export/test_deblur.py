@@ -15,8 +15,8 @@ import torch
 
 from macro_splat.errors import MacroSplatError
 from macro_splat.export.deblur import SIGMA_STEP_PX, DeblurConfig, deblur, full_size_cameras, picture_names
-from macro_splat.export.views import short_names
 from macro_splat.runs import Run, load_run
+from macro_splat.runs.cameras import short_names
 from tests.conftest import POD
 from tests.end_to_end.outputs import psnr, read_picture
 

@@ -16,10 +16,10 @@ from plyfile import PlyData
 from scipy.spatial import cKDTree
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.export.clean import CleanConfig
 from macro_splat.export.export import EVERYTHING, ExportConfig, export, planned_files
-from macro_splat.rasterizer import rasterization
+from macro_splat.ops.rasterizer import rasterization
 from macro_splat.runs import Run
+from macro_splat.runs.clean import CleanConfig
 from tests.conftest import POD
 from tests.end_to_end.outputs import RENDERED_BACK_DB, psnr, read_splats
 from tests.export.conftest import Exported

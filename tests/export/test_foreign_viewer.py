@@ -23,10 +23,10 @@ import torch
 from PIL import Image
 from playwright.sync_api import Browser
 
-from macro_splat.export.gaussians import Gaussians
+from macro_splat.runs.gaussians import Gaussians
 from tests.end_to_end.outputs import psnr, read_splats
 from tests.export.conftest import Exported
-from tests.export.splats import looking_at_origin
+from tests.runs.splats import looking_at_origin
 
 pytestmark = pytest.mark.browser
 

@@ -14,9 +14,9 @@ from plyfile import PlyData
 
 from macro_splat.errors import MacroSplatError
 from macro_splat.export.formats import write_splats
-from macro_splat.export.gaussians import Gaussians
+from macro_splat.runs.gaussians import Gaussians
 from tests.end_to_end.outputs import psnr, read_splats
-from tests.export.splats import looking_at_origin, random_splats
+from tests.runs.splats import looking_at_origin, random_splats
 
 C0 = 0.28209479177387814
 

@@ -12,9 +12,9 @@ import trimesh
 from plyfile import PlyData
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.export.gaussians import Gaussians
 from macro_splat.export.surface import Surface, _depth_map, _vertex_colors, fuse_surface, write_mesh, write_points
-from tests.export.splats import ball, random_splats, views_around
+from macro_splat.runs.gaussians import Gaussians
+from tests.runs.splats import ball, random_splats, views_around
 
 RADIUS = 10.0
 SPLAT = 0.17

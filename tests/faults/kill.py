@@ -96,7 +96,7 @@ def kinds(base: Path) -> Iterator[Kind]:
 
     def train(folder: Path) -> list[object]:
         words = ["ns-train", "macro-splat", "--data", capture, "--output-dir", folder / "out", "--timestamp", "run"]
-        words += ["--pipeline.model.num-seeds", 200, "--vis", "tensorboard", "--max-num-iterations", STEPS]
+        words += ["--pipeline.model.num-init-gaussians", 200, "--vis", "tensorboard", "--max-num-iterations", STEPS]
         return [*words, "--steps-per-save", SAVE_EVERY]
 
     def train_on(folder: Path) -> list[object]:

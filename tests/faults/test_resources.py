@@ -134,7 +134,7 @@ def test_a_training_into_a_read_only_folder_says_so(capture: Path, tmp_path: Pat
 
 @pytest.mark.skipif(torch.version.cuda is not None, reason="CUDA's libraries reserve more address space than that")
 def test_a_training_too_large_for_the_memory_says_so(capture: Path, tmp_path: Path) -> None:
-    many = ("--pipeline.model.num-seeds", 2_000_000_000)
+    many = ("--pipeline.model.num-init-gaussians", 2_000_000_000)
     done = ns_train(tmp_path, capture, *SHORT, *many, preexec_fn=limit_memory(8))
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
@@ -154,7 +154,7 @@ entrypoint()
 
 def test_a_jumping_clock_changes_nothing(capture: Path, run: Path, tmp_path: Path) -> None:
     words = ["macro-splat", "--data", capture, "--output-dir", tmp_path, "--vis", "tensorboard"]
-    words += ["--pipeline.model.num-seeds", 300, "--steps-per-save", 20, *SHORT]
+    words += ["--pipeline.model.num-init-gaussians", 300, "--steps-per-save", 20, *SHORT]
     command = [sys.executable, "-c", JUMPING, *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -172,7 +172,15 @@ def taken_port() -> Iterator[int]:
 def test_a_taken_port_and_a_viewer_that_vanishes_do_not_stop_a_training(
     capture: Path, taken_port: int, tmp_path: Path
 ) -> None:
-    words = ["macro-splat", "--data", capture, "--output-dir", tmp_path / "out", "--pipeline.model.num-seeds", 200]
+    words = [
+        "macro-splat",
+        "--data",
+        capture,
+        "--output-dir",
+        tmp_path / "out",
+        "--pipeline.model.num-init-gaussians",
+        200,
+    ]
     words += ["--max-num-iterations", 600, "--viewer.quit-on-train-completion", True]
     with watched("ns-train", *words, cwd=tmp_path, log=tmp_path / "log", port=taken_port) as running:
         running.port = taken_port + 1  # the viewer takes the next one

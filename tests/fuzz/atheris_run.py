@@ -23,8 +23,8 @@ def fuzz(name: str, seconds: int, corpus: Path) -> None:
     import atheris
 
     # fmt: off
-    with atheris.instrument_imports(include=["macro_splat.capture", "macro_splat.runs.config_file", "macro_splat.npy",
-                                             "macro_splat.plain_yaml", "macro_splat.quote", "yaml"]):
+    with atheris.instrument_imports(include=["macro_splat.capture", "macro_splat.training.config_file", "macro_splat.utils.npy",
+                                             "macro_splat.utils.safe_yaml", "macro_splat.utils.messages", "yaml"]):
         # fmt: on
         from tests.fuzz.parsers import make_parsers
 

@@ -23,16 +23,16 @@ from macro_splat.campaign.state import State
 from macro_splat.capture import read_capture
 from macro_splat.capture.files import check_depth, check_photographs, load_depth, read_points
 from macro_splat.capture.format import Frame, Intrinsics
-from macro_splat.capture.photographs.exif import read_exif
-from macro_splat.capture.photographs.load import load_photograph, open_photograph
-from macro_splat.capture.rig import format as rig_format
 from macro_splat.errors import MacroSplatError
-from macro_splat.runs.config_file import read_config
+from macro_splat.photographs.exif import read_exif
+from macro_splat.photographs.load import load_photograph, open_photograph
+from macro_splat.process.rig import format as rig_format
+from macro_splat.training.config_file import read_config
 from macro_splat.training.record import read_record
-from tests.capture.photographs import canon_note, exif_block
 from tests.captures import write_capture
 from tests.fuzz.mutations import mutate_bytes, mutate_json
 from tests.fuzz.oracle import MAX_MEGABYTES, judge
+from tests.photographs.files import canon_note, exif_block
 
 # fmt: off
 CAPTURE_KEYS = [
@@ -63,8 +63,8 @@ experiment_name: ball
 output_dir: *id002
 pipeline: !!python/object:nerfstudio.pipelines.base_pipeline.VanillaPipelineConfig
   _target: !!python/name:nerfstudio.pipelines.base_pipeline.VanillaPipeline ''
-  datamanager: !!python/object:macro_splat.data.datamanager.MacroRigDataManagerConfig
-    _target: !!python/name:macro_splat.data.datamanager.MacroRigDataManager ''
+  datamanager: !!python/object:macro_splat.data.datamanager.MacroDataManagerConfig
+    _target: !!python/name:macro_splat.data.datamanager.MacroDataManager ''
     data: *id002
   model: !!python/object:macro_splat.model.macro_splat_model.MacroSplatModelConfig
     _target: !!python/name:macro_splat.model.macro_splat_model.MacroSplatModel ''

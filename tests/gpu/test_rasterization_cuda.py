@@ -7,8 +7,8 @@ lie outside the second. gsplat uses fast approximations of exp, hence looser tol
 import pytest
 import torch
 
-from macro_splat.rasterizer import rasterization, rasterization_reference
-from tests.rasterizer.splat_scenes import Scene, assert_agree, loss_weights, outputs_and_gradients, random_scene
+from macro_splat.ops.rasterizer import rasterization, rasterization_reference
+from tests.ops.rasterizer.splat_scenes import Scene, assert_agree, loss_weights, outputs_and_gradients, random_scene
 
 pytestmark = [
     pytest.mark.gpu,

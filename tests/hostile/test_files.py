@@ -16,14 +16,14 @@ from PIL import Image
 from macro_splat import plain_yaml
 from macro_splat.capture import read, read_capture
 from macro_splat.capture.files import broken_picture, read_points
-from macro_splat.capture.photographs.exif import read_exif
-from macro_splat.capture.photographs.load import find_photographs, open_photograph
-from macro_splat.capture.rig.format import read_rig
 from macro_splat.compat.one_line_errors import one_line
-from macro_splat.data.dataparser import MacroRigDataParserConfig
+from macro_splat.data.dataparser import MacroDataParserConfig
 from macro_splat.errors import MacroSplatError
-from macro_splat.quote import brief
-from macro_splat.runs.config_file import read_config
+from macro_splat.photographs.exif import read_exif
+from macro_splat.photographs.load import find_photographs, open_photograph
+from macro_splat.process.rig.format import read_rig
+from macro_splat.training.config_file import read_config
+from macro_splat.utils.messages import brief
 from tests.captures import edit_transforms, write_capture
 
 
@@ -277,7 +277,7 @@ def test_names_do_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureF
     capture = write_capture(tmp_path / name, views=2, test_views=0, width=16, height=12, points=12, split_lists=False)
     for folder in ("images", "sharp"):
         (capture / folder / "001.png").write_bytes((capture / folder / "000.png").read_bytes())  # worth a warning
-    parser = MacroRigDataParserConfig(data=capture).setup()
+    parser = MacroDataParserConfig(data=capture).setup()
     parser.get_dataparser_outputs("train")
     parser.get_dataparser_outputs("val")
     written = "".join(capsys.readouterr().out.split())

@@ -9,9 +9,9 @@ from scipy import ndimage
 
 from macro_splat.model.background import (
     AROUND_POINT,
-    Contradictions,
+    SilhouetteConsistency,
     empty_pixels,
-    half_transparency,
+    opacity_binarization,
     plain_background,
 )
 
@@ -126,9 +126,9 @@ def test_clutter_has_no_empty_pixels() -> None:
 INTRINSICS = np.array([[100.0, 0.0, 60.0], [0.0, 100.0, 45.0], [0.0, 0.0, 1.0]])
 
 
-def contradictions(empties: list[np.ndarray], points: list[list[float]]) -> Contradictions:
+def contradictions(empties: list[np.ndarray], points: list[list[float]]) -> SilhouetteConsistency:
     """Of photographs by one camera at one place."""
-    found = Contradictions(np.array(points))
+    found = SilhouetteConsistency(np.array(points))
     for view, empty in enumerate(empties):
         found.look(view, empty, np.eye(4), INTRINSICS)
     return found
@@ -145,7 +145,7 @@ def test_what_some_photographs_show_is_not_known_to_be_empty_in_others() -> None
     rows, columns = np.indices(there.shape)
     around = np.hypot(rows - 40, columns - 70) <= AROUND_POINT * 120
     for view in found.views():
-        assert (found.taken_back(view, gone) == (gone & ~around)).all()
+        assert (found.prune(view, gone) == (gone & ~around)).all()
 
 
 def test_a_point_where_most_photographs_find_nothing_is_a_mistake() -> None:
@@ -160,20 +160,20 @@ def silhouette(width: float) -> torch.Tensor:
 
 
 def test_a_crisp_silhouette_is_not_punished() -> None:
-    assert half_transparency(silhouette(1.0)) == 0
-    assert half_transparency(torch.ones(40, 60, 1)) == 0
+    assert opacity_binarization(silhouette(1.0)) == 0
+    assert opacity_binarization(torch.ones(40, 60, 1)) == 0
 
 
 def test_fuzz_is_punished_the_more_the_wider() -> None:
-    losses = [float(half_transparency(silhouette(width))) for width in (2.0, 4.0, 8.0, 16.0)]
+    losses = [float(opacity_binarization(silhouette(width))) for width in (2.0, 4.0, 8.0, 16.0)]
     assert losses == sorted(losses)
     assert losses[1] > 0.005
-    assert half_transparency(torch.full((40, 60, 1), 0.5)) == pytest.approx(0.25)
+    assert opacity_binarization(torch.full((40, 60, 1), 0.5)) == pytest.approx(0.25)
 
 
 def test_slope_of_half_transparency_makes_it_crisper() -> None:
     alpha = silhouette(8.0).requires_grad_()
-    half_transparency(alpha).backward()
+    opacity_binarization(alpha).backward()
     assert alpha.grad is not None
     inside = alpha.detach()
     assert (alpha.grad[(inside > 0.55) & (inside < 0.95)] < 0).all()

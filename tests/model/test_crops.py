@@ -29,7 +29,7 @@ def test_parts_add_up_to_the_whole(capture: Path, tmp_path: Path, mode: str) -> 
     trainer = build_trainer(capture, tmp_path, mode=mode, ssim_lambda=0.0, use_scale_regularization=False)
     model = begin(trainer)
     make_crisp(model)
-    model.config.defocus.crisp_weight = 0.0
+    model.config.defocus.binarization_weight = 0.0
     camera, batch = training_view(trainer, 1)
 
     def gradient(loss: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from macro_splat.defocus import LensBank, Origin
+from macro_splat.defocus import Origin, PerViewLens
 from macro_splat.model.lens_file import lens_record, write_lens
 from macro_splat.training.trainer import MacroSplatTrainer
 from tests.captures import FOCAL_LENGTH_MM, WORKING_DISTANCE_MM, edit_transforms, write_capture
@@ -143,7 +143,7 @@ def test_a_full_disk_costs_the_record_alone(
 
 
 def test_infinity_and_pinholes_are_no_numbers_of_json(tmp_path: Path) -> None:
-    lens = LensBank(2)
+    lens = PerViewLens(2)
     lens.set_start(torch.tensor([2.0, 2.0]), torch.tensor([0.1, 0.0]), torch.tensor([100.0, 100.0]))
     with torch.no_grad():
         lens.focus_offset_px[0] = -1e6
@@ -159,7 +159,7 @@ def test_infinity_and_pinholes_are_no_numbers_of_json(tmp_path: Path) -> None:
 
 
 def test_every_origin_has_a_name() -> None:
-    lens = LensBank(5)
+    lens = PerViewLens(5)
     lens.set_start(torch.ones(5), torch.ones(5), torch.ones(5))
     lens.focus_origin.copy_(torch.tensor([int(o) for o in Origin]))
     names = [view["focus_distance"]["start_from"] for view in lens_record(lens, list("abcde"), {})["views"]]
@@ -169,7 +169,7 @@ def test_every_origin_has_a_name() -> None:
 def test_a_file_that_cannot_be_written_keeps_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "lens.json"
     path.write_text("old")
-    lens = LensBank(1)
+    lens = PerViewLens(1)
     lens.set_start(torch.ones(1), torch.ones(1), torch.ones(1))
     with pytest.raises(TypeError, match="serializable"):
         write_lens(path, lens, [object()], {})  # type: ignore[list-item]

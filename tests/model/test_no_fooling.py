@@ -48,7 +48,7 @@ class Trainings:
             if not data.exists():
                 size: dict[str, Any] = {"views": 10, "test_views": 3, "width": 80, "height": 60, "points": 1500}
                 write_capture(data, **size, f_number=F_NUMBER, optics=optics, sharp=False, depth=False)
-            trainer = build_trainer(data, self.folder, mode=defocus.mode, defocus=defocus, num_seeds=1500)
+            trainer = build_trainer(data, self.folder, mode=defocus.mode, defocus=defocus, num_init_gaussians=1500)
             for step in range(STEPS):
                 do_step(trainer, step)
             self.done[name] = judge(trainer)

@@ -15,7 +15,7 @@ from nerfstudio.models.splatfacto import SplatfactoModel
 
 from macro_splat.errors import MacroSplatError
 from macro_splat.method import macro_splat
-from macro_splat.rasterizer import rasterization
+from macro_splat.ops.rasterizer import rasterization
 from macro_splat.training.trainer import MacroSplatTrainer
 from tests.captures import BALL_RADIUS_MM, WORKING_DISTANCE_MM, write_capture
 from tests.model.trainers import C0, begin, do_step, render_sharp, training_view
@@ -117,7 +117,7 @@ def test_a_checkpoint_without_the_lens_is_refused(build: Build) -> None:
 
 
 def test_seeds_have_the_places_and_colours_of_the_points(build: Build) -> None:
-    trainer = build(num_seeds=700)
+    trainer = build(num_init_gaussians=700)
     model = trainer.pipeline.model
     metadata = trainer.pipeline.datamanager.train_dataset.metadata
     assert model.num_points == 700

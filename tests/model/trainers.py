@@ -30,7 +30,7 @@ def build_trainer(data: Path, outputs: Path, *, mode: str = "splat", **options: 
     config.output_dir = outputs
     config.max_num_iterations = 600
     model = config.pipeline.model
-    model.num_seeds = 600
+    model.num_init_gaussians = 600
     model.defocus.mode = mode
     model.sh_degree = 3  # the most that there is to test
     for name, value in options.items():

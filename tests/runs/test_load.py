@@ -13,7 +13,7 @@ from nerfstudio.utils.eval_utils import eval_setup
 
 from macro_splat.errors import MacroSplatError
 from macro_splat.runs import Run, find_run, load_run
-from macro_splat.runs.config_file import read_config
+from macro_splat.training.config_file import read_config
 from tests.conftest import POD, TRAINED_ITERATIONS
 
 

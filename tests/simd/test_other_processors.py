@@ -9,8 +9,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 RENDER = """
 import torch
-from macro_splat.rasterizer import rasterization
-from macro_splat.rasterizer.reference import rasterization_reference
+from macro_splat.ops.rasterizer import rasterization
+from macro_splat.ops.rasterizer.reference import rasterization_reference
 g = torch.Generator().manual_seed(0)
 means = torch.rand(40, 3, generator=g) - 0.5 + torch.tensor([0.0, 0.0, 2.0])
 rest = torch.randn(40, 4, generator=g), 0.05 + 0.1 * torch.rand(40, 3, generator=g), torch.rand(40, generator=g)

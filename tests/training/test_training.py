@@ -16,7 +16,7 @@ import torch
 from macro_splat.compat import checkpoints
 from tests.captures import write_capture
 
-COMMON = ("--pipeline.model.num-seeds", "300", "--vis", "tensorboard", "--steps-per-save", "20")
+COMMON = ("--pipeline.model.num-init-gaussians", "300", "--vis", "tensorboard", "--steps-per-save", "20")
 
 
 @pytest.fixture(scope="module")

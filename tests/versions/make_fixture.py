@@ -58,7 +58,7 @@ def main() -> None:
         write_capture(place / "capture", views=5, test_views=1, width=32, height=24, points=120, depth=False)
         words = ["--data", "capture", "--output-dir", ".", "--experiment-name", "trained", "--vis", "tensorboard"]
         words += ["--max-num-iterations", "60", "--steps-per-save", "1000", "--timestamp", "run", "--report", "False"]
-        words += ["--pipeline.model.num-seeds", "120", "--pipeline.model.max-gaussians", "150"]
+        words += ["--pipeline.model.num-init-gaussians", "120", "--pipeline.model.max-gaussians", "150"]
         words = [str(Path(sys.executable).with_name("ns-train")), "macro-splat", *words]
         subprocess.run(words, cwd=place, check=True, stdin=subprocess.DEVNULL)
         os.chdir(place)

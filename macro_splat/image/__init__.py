@@ -1,8 +1,0 @@
-"""Comparing images: the structural similarity that training and evaluation use, fast on a processor as well.
-
-`ssim` picks the fused kernels for float32 tensors on a CPU and torch's convolutions everywhere else.
-"""
-
-from .ssim import ssim
-
-__all__ = ["ssim"]

@@ -1,0 +1,1 @@
+"""Tensors in, tensors out: rasterizer, blur, SSIM, sRGB and the like, each with its kernels for processors."""

@@ -1,0 +1,102 @@
+"""process.json: all that `process` found and did, of which the report is made."""
+
+from __future__ import annotations
+
+import re
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from macro_splat.photographs.load import Photograph
+from macro_splat.process.config import ProcessSettings
+from macro_splat.process.mask_stage import PreparedMask
+from macro_splat.process.poses import Poses
+from macro_splat.process.stacks.grouping import Stack
+from macro_splat.process.survey import Look
+
+VERSION = 1
+
+
+def make_record(
+    folder: Path,
+    settings: ProcessSettings,
+    command: Sequence[str],
+    stacks: Sequence[Stack],
+    *,
+    looks: Mapping[str, Look],
+    masks: Mapping[str, PreparedMask],
+    poses: Poses | None,
+    scale: Mapping[str, Any] | None,
+    images: Mapping[str, str],
+    left_out: Mapping[str, str],
+) -> dict[str, Any]:
+    """The content of process.json, but for `seconds`, `peak_memory_mb` and `problems`.
+
+    Args:
+        looks, masks, images, left_out: by the photographs' names; the last are the reasons why there is no image.
+    """
+
+    def photograph_record(photograph: Photograph, stack: Stack, index: int) -> dict[str, Any]:
+        name = photograph.name
+        exif = asdict(photograph.exif)
+        exif["taken"] = None if photograph.exif.taken is None else photograph.exif.taken.isoformat()
+        used = name in images
+        return {
+            "name": name,
+            "image": images.get(name),
+            "width": photograph.width,
+            "height": photograph.height,
+            "exif": exif,
+            "stack_id": stack.id,
+            "stack_index": index,
+            "sharpness": looks[name].score,
+            "verdict": looks[name].verdict,
+            "used": used,
+            "why_not": None if used else left_out.get(name, "there are no poses"),
+            "pose": poses.source if used and poses is not None else None,
+            "mask": masks[name].origin if name in masks else None,
+        }
+
+    return {
+        "version": VERSION,
+        "command": list(command),
+        "photographs_folder": str(folder.resolve()),
+        "settings": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()},
+        "photographs": [
+            photograph_record(photograph, stack, index)
+            for stack in stacks
+            for index, photograph in enumerate(stack.photographs)
+        ],
+        "stacks": [
+            {
+                "id": stack.id,
+                "photographs": [p.name for p in stack.photographs],
+                "motion": stack.motion,
+                "slices": list(stack.slices.numbers),
+                "missing": list(stack.slices.missing),
+                "doubled": list(stack.slices.doubled),
+            }
+            for stack in stacks
+        ],
+        "poses": {
+            "source": None if poses is None else poses.source,
+            "reprojection_error_px": None if poses is None else poses.reprojection_error_px,
+            "points": 0 if poses is None or poses.points is None else len(poses.points.xyz),
+            "unregistered": [] if poses is None else list(poses.unregistered),
+        },
+        "scale": None if scale is None else dict(scale),
+    }
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has held so far."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux; its `ru_maxrss` may be that of the program that started this one
+        peak = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
+        if peak is not None:
+            return int(peak[1]) * 1024 / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

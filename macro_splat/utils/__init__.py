@@ -1,0 +1,1 @@
+"""Files, locks, messages and plain data: what every room may use."""

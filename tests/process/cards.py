@@ -1,0 +1,18 @@
+"""A memory card of focus stacks, as `process` is given it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from macro_splat.process.config import ProcessSettings
+
+VIEWS, SLICES = 6, 3
+
+
+def by_name(**settings: Any) -> ProcessSettings:
+    return ProcessSettings(stack_by="name", threads=1, **settings)
+
+
+def originals(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
