@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from macro_splat.defocus.baselines import pixel_kernel, stack_fusion
+from macro_splat.benchmark import stack_fusion
+from macro_splat.defocus.baselines import pixel_kernel
 from macro_splat.errors import MacroSplatError
 
 MODE_KEY = "pipeline.model.defocus.mode"

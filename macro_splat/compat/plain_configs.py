@@ -2,9 +2,9 @@
 
 `ns-viewer`, `ns-render`, `ns-export`, `ns-eval` and `ns-train --load-config` do (`yaml.load(..., Loader=yaml.Loader)`),
 and runs get mailed around. The loader hands documents that are configs of this method to our own reader, which
-constructs nothing but config classes (training/config_file.py). Documents of other methods are loaded as ever: what they
-need is not ours to say. So a config.yml of unknown origin that claims another method is as dangerous as without us; the
-commands of `macro-splat` refuse it.
+constructs nothing but config classes (training/config_file.py). Documents of other methods are loaded as ever: what
+they need is not ours to say. So a config.yml of unknown origin that claims another method is as dangerous as without
+us; the commands of `macro-splat` refuse it.
 
 Can go when nerfstudio reads its configs safely.
 """

@@ -26,7 +26,7 @@ from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from macro_splat.capture import read_capture
-from macro_splat.compat import local_viewer, whole_checkpoints
+from macro_splat.compat import checkpoint_integrity, local_viewer
 from macro_splat.compat.idle_threads import stop_spinning
 from macro_splat.data.dataparser import MacroDataParserConfig
 from macro_splat.errors import MacroSplatError
@@ -86,7 +86,7 @@ class MacroSplatTrainerConfig(TrainerConfig):
 
     def get_checkpoint_dir(self) -> Path:
         """As the parent's, which nerfstudio asks just before it loads what lies there."""
-        whole_checkpoints.install(MacroSplatTrainerConfig, newest_whole, plain_only)
+        checkpoint_integrity.install(MacroSplatTrainerConfig, newest_whole, plain_only)
         local_viewer.install()
         return super().get_checkpoint_dir()
 

@@ -1,6 +1,6 @@
 """Whether plain photographs and a rig.yaml train as well as the capture whose exact transforms.json is known.
 
-    python -m tests.benchmarks.rig_training captures/synthetic/pod_stack_6x5 tests/process/rig/data/pod_stack_6x5_rig.yaml
+    python -m tests.benchmarks.rig_training CAPTURE tests/process/rig/data/pod_stack_6x5_rig.yaml
 
 The photographs alone are copied to a temporary folder and processed with the rig. Both captures are trained alike and
 judged at the held-out views of the exact one, against what is all in focus there. Poses, lens and points of the

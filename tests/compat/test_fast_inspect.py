@@ -24,8 +24,8 @@ def test_methods_offered_are_the_same_and_no_source_is_read() -> None:
     program = f"""
 import sys, {MODULE} as module
 real = module.get_external_methods()
-from macro_splat.compat import quick_start
-quick_start.mend()
+from macro_splat.compat import fast_inspect
+fast_inspect.mend()
 assert type(module.inspect).__name__ == "QuickInspect"
 import linecache
 linecache.getlines = None

@@ -23,8 +23,8 @@ def fuzz(name: str, seconds: int, corpus: Path) -> None:
     import atheris
 
     # fmt: off
-    with atheris.instrument_imports(include=["macro_splat.capture", "macro_splat.training.config_file", "macro_splat.utils.npy",
-                                             "macro_splat.utils.safe_yaml", "macro_splat.utils.messages", "yaml"]):
+    with atheris.instrument_imports(include=["macro_splat.capture", "macro_splat.photographs", "macro_splat.process",
+                                             "macro_splat.training.config_file", "macro_splat.utils", "yaml"]):
         # fmt: on
         from tests.fuzz.parsers import make_parsers
 

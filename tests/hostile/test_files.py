@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from macro_splat import plain_yaml
 from macro_splat.capture import read, read_capture
 from macro_splat.capture.files import broken_picture, read_points
 from macro_splat.compat.one_line_errors import one_line
@@ -23,6 +22,7 @@ from macro_splat.photographs.exif import read_exif
 from macro_splat.photographs.load import find_photographs, open_photograph
 from macro_splat.process.rig.format import read_rig
 from macro_splat.training.config_file import read_config
+from macro_splat.utils import safe_yaml
 from macro_splat.utils.messages import brief
 from tests.captures import edit_transforms, write_capture
 
@@ -255,7 +255,7 @@ def test_a_huge_yaml_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         with (tmp_path / name).open("wb") as file:
             file.truncate(1 << 36)
         assert "68,719,476,736 bytes, more than" in complaint(function, tmp_path / name)
-    assert plain_yaml.MAX_BYTES < read.MAX_JSON_BYTES
+    assert safe_yaml.MAX_BYTES < read.MAX_JSON_BYTES
 
 
 # --- what is to be run --------------------------------------------------------------------------------------------

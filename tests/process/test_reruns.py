@@ -12,7 +12,7 @@ from PIL import Image
 
 from macro_splat.capture import read_capture
 from macro_splat.errors import MacroSplatError
-from macro_splat.process import pipeline
+from macro_splat.process import run
 from macro_splat.process.run import process
 from macro_splat.process.sfm import solve
 from tests.process.cards import SLICES, VIEWS, by_name, originals
@@ -116,7 +116,7 @@ def test_a_new_capture_that_cannot_be_read_does_not_replace_the_earlier_one(
         raise MacroSplatError("nothing can be in focus; correct the unit")
 
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline, "read_capture", refuse)
+        patched.setattr(run, "read_capture", refuse)
         with pytest.raises(MacroSplatError, match="nothing can be in focus"):
             process(card, tmp_path / "out", by_name(rig=rig, max_image_edge=48))
     assert originals(tmp_path / "out" / "images") == before

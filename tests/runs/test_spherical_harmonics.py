@@ -7,7 +7,7 @@ import torch
 from gsplat.cuda._torch_impl import _eval_sh_bases_fast
 from scipy.spatial.transform import Rotation
 
-from macro_splat.export import spherical_harmonics
+from macro_splat.runs import spherical_harmonics
 
 
 def directions(count: int) -> torch.Tensor:
