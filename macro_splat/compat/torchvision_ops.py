@@ -6,9 +6,9 @@ exist", and with it every `ns-*` command. Declaring the two schemas is enough: n
 calling them still says that there is no such kernel.
 
 `import torch` itself calls `autoload` (entry point group `torch.backends`, torch 2.5 or newer) in every program of
-the environment. So it stands outside the package, imports nothing heavy, runs none of torchvision's code, and does
-nothing at all unless torchvision's compiled half is there and asks for CUDA. It can go when torchvision tolerates a
-missing `_C`, or when PyPI offers CPU builds of both.
+the environment. So this file and the two `__init__.py` above it import nothing heavy; it runs none of torchvision's
+code, and does nothing at all unless torchvision's compiled half is there and asks for CUDA. It can go when torchvision
+tolerates a missing `_C`, or when PyPI offers CPU builds of both.
 """
 
 import importlib.util

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +21,12 @@ from macro_splat.runs.clean import CleanConfig, object_gaussians
 from macro_splat.runs.frame import Frame, output_frame
 from macro_splat.runs.gaussians import Gaussians
 from macro_splat.utils.atomic import atomic_folder, atomic_write
+from macro_splat.utils.progress import ProgressCallback, no_progress
 
 What = Literal["splats", "points", "mesh"]
 EVERYTHING = ("splats.ply", "splats.splat", "splats.spz", "points.ply", "mesh.ply")
 """Written where a folder is asked for, with `RECORD`."""
 RECORD = "export.json"
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass
@@ -73,7 +72,7 @@ def planned_files(out: Path, config: ExportConfig) -> list[Path]:
     return files
 
 
-def export(run: Run, out: Path, config: ExportConfig, progress: Progress = lambda what, done, total: None) -> dict:
+def export(run: Run, out: Path, config: ExportConfig, progress: ProgressCallback = no_progress) -> dict:
     """Write a file, or, where `out` has no ending, a folder with `EVERYTHING` in it.
 
     Returns:
@@ -140,7 +139,7 @@ def _check(config: ExportConfig) -> None:
 
 
 def _surface(
-    run: Run, frame: Frame, config: ExportConfig, gaussians: Gaussians, antialiased: bool, progress: Progress
+    run: Run, frame: Frame, config: ExportConfig, gaussians: Gaussians, antialiased: bool, progress: ProgressCallback
 ) -> Surface:
     return fuse_surface(
         gaussians,

@@ -14,10 +14,11 @@ from PIL import Image
 from macro_splat.photographs.load import Photograph, load_photograph, reduced_size
 from macro_splat.photographs.masks import find_mask, load_mask, make_mask
 from macro_splat.process.config import ProcessSettings
-from macro_splat.process.parallel import Progress, for_each, threads_for
+from macro_splat.process.parallel import for_each, threads_for
 from macro_splat.process.stage_cache import StageCache, file_fingerprint, fingerprint, key_of
 from macro_splat.process.survey import Look
 from macro_splat.process.write_image import write_mask
+from macro_splat.utils.progress import ProgressCallback
 
 VERSION = 2
 """Counts changes of what is kept, so that results of older versions are made anew."""
@@ -58,7 +59,7 @@ def prepare_masks(
     cache: StageCache,
     *,
     for_poses: bool,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> dict[str, PreparedMask]:
     """Read or make the mask of every photograph, as far as the settings ask for it; by name.
 

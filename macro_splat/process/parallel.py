@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
 from macro_splat.photographs.load import Photograph
+from macro_splat.utils.progress import ProgressCallback
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 MEMORY_BUDGET = 1 << 30
 """Bytes that photographs which are worked on at the same time may take together."""
 
@@ -36,7 +35,7 @@ def for_each(
     *,
     threads: int,
     what: str,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> list[Result]:
     """The results of `work` for all items, in their order.
 

@@ -11,11 +11,12 @@ import numpy as np
 from macro_splat.capture.format import SparsePoints
 from macro_splat.photographs.load import Photograph, load_photograph, reduced_size
 from macro_splat.process.mask_stage import PreparedMask
-from macro_splat.process.parallel import Progress, for_each, threads_for
+from macro_splat.process.parallel import for_each, threads_for
 from macro_splat.process.poses import Poses
 from macro_splat.process.stacks.depth import CELL_PX, MIN_SLICES, Slice, points_in_focus
 from macro_splat.process.stacks.grouping import Stack
 from macro_splat.process.write import reduced
+from macro_splat.utils.progress import ProgressCallback
 
 EDGE = 800
 """Photographs are compared at this longer edge."""
@@ -30,7 +31,7 @@ def points_from_stacks(
     masks: Mapping[str, PreparedMask],
     *,
     threads: int | None,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> Poses:
     """The poses with points, as far as there are stacks whose every focus distance is known."""
 

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from macro_splat.photographs.load import load_photograph
-from macro_splat.process.parallel import Progress, for_each, threads_for
+from macro_splat.process.parallel import for_each, threads_for
 from macro_splat.process.stacks.alignment import align_stack
 from macro_splat.process.stacks.fusion import fuse_stack, register, sharpest_slice
 from macro_splat.process.stacks.grouping import Stack
 from macro_splat.process.stage_cache import StageCache, fingerprint, key_of
 from macro_splat.utils.atomic import atomic_write
+from macro_splat.utils.progress import ProgressCallback
 
 VERSION = 1
 """Counts changes of what is kept, so that results of older versions are made anew."""
@@ -29,7 +30,7 @@ SPECKS_PX = 7
 
 
 def preview_stacks(
-    stacks: Sequence[Stack], work: Path, cache: StageCache, *, threads: int | None, progress: Progress
+    stacks: Sequence[Stack], work: Path, cache: StageCache, *, threads: int | None, progress: ProgressCallback
 ) -> None:
     """Make what is missing of `previews/ID.jpg` and `previews/ID.png`, the place of the sharpest slice as grey values.
 

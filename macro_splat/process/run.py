@@ -22,7 +22,6 @@ from macro_splat.photographs.load import find_photographs
 from macro_splat.process.config import WORK, ProcessSettings, check_folders
 from macro_splat.process.findings import find_problems
 from macro_splat.process.mask_stage import PreparedMask, ground_of, prepare_masks
-from macro_splat.process.parallel import Progress
 from macro_splat.process.points import points_from_stacks
 from macro_splat.process.poses import Poses, poses_from_reconstruction, poses_from_rig
 from macro_splat.process.previews import preview_stacks
@@ -38,6 +37,7 @@ from macro_splat.process.stage_cache import StageCache
 from macro_splat.process.survey import SharpnessMaps, survey
 from macro_splat.process.write import CaptureWriter
 from macro_splat.utils.atomic import atomic_write
+from macro_splat.utils.progress import ProgressCallback, no_progress
 
 WriteReport = Callable[[Path, Capture | None], object]
 
@@ -47,7 +47,7 @@ def process(
     out: Path,
     settings: ProcessSettings | None = None,
     *,
-    progress: Progress = lambda what, done, total: None,
+    progress: ProgressCallback = no_progress,
     command: Sequence[str] = (),
     write_report: WriteReport = lambda out, capture: None,
 ) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class _Run:
         folder: Path,
         out: Path,
         settings: ProcessSettings,
-        progress: Progress,
+        progress: ProgressCallback,
         command: Sequence[str],
         write_report: WriteReport,
     ) -> None:

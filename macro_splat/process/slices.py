@@ -12,12 +12,13 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from macro_splat.photographs.load import load_photograph, reduced_size
-from macro_splat.process.parallel import Progress, for_each, threads_for
+from macro_splat.process.parallel import for_each, threads_for
 from macro_splat.process.poses import Poses
 from macro_splat.process.rig.poses import Rig, slice_offsets, slide
 from macro_splat.process.stacks.alignment import SliceAlignment, align_stack, slice_intrinsics
 from macro_splat.process.stacks.grouping import Stack
 from macro_splat.process.stage_cache import StageCache, fingerprint, key_of
+from macro_splat.utils.progress import ProgressCallback
 
 VERSION = 1
 """Counts changes of what is kept, so that results of older versions are made anew."""
@@ -28,7 +29,7 @@ BYTES_PER_PIXEL = 6
 
 
 def align_slices(
-    stacks: Sequence[Stack], poses: Poses, cache: StageCache, *, threads: int | None, progress: Progress
+    stacks: Sequence[Stack], poses: Poses, cache: StageCache, *, threads: int | None, progress: ProgressCallback
 ) -> dict[str, SliceAlignment]:
     """Image scale and shift of every slice relative to the one that its stack's pose is of; by name, in full pixels.
 

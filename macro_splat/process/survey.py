@@ -14,10 +14,11 @@ from PIL import Image
 
 from macro_splat.photographs.load import Photograph, load_photograph
 from macro_splat.photographs.sharpness import Verdict, judge_focus, sharpness_map, sharpness_score
-from macro_splat.process.parallel import Progress, for_each, threads_for
+from macro_splat.process.parallel import for_each, threads_for
 from macro_splat.process.stage_cache import StageCache, fingerprint, key_of
 from macro_splat.utils.atomic import atomic_write
 from macro_splat.utils.npy import load_npy
+from macro_splat.utils.progress import ProgressCallback
 
 VERSION = 1
 """Counts changes of what is kept, so that results of older versions are made anew."""
@@ -72,7 +73,7 @@ def survey(
     cache: StageCache,
     *,
     threads: int | None,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> dict[str, Look]:
     """Look at every photograph that has changed since the last time; results by name.
 

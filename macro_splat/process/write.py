@@ -25,12 +25,13 @@ from macro_splat.capture.format import Intrinsics, Optics, SparsePoints
 from macro_splat.photographs.load import Photograph, reduced_size
 from macro_splat.process.config import WORK
 from macro_splat.process.mask_stage import PreparedMask
-from macro_splat.process.parallel import Progress, for_each, threads_for
+from macro_splat.process.parallel import for_each, threads_for
 from macro_splat.process.poses import Poses
 from macro_splat.process.stacks.grouping import Stack
 from macro_splat.process.stage_cache import StageCache, file_fingerprint, fingerprint, key_of
 from macro_splat.process.write_image import image_name, write_image, write_mask
 from macro_splat.utils.atomic import atomic_write
+from macro_splat.utils.progress import ProgressCallback
 
 VERSION = 1
 """Counts changes of how images are written, so that those of older versions are written anew."""
@@ -97,7 +98,7 @@ class CaptureWriter:
         left_out: set[str],
         masks: Mapping[str, PreparedMask],
         ground: Sequence[int] | None,
-        progress: Progress,
+        progress: ProgressCallback,
     ) -> dict[str, str]:
         """Write all photographs that have poses, then let them take the place of an earlier capture.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import Tensor
 from macro_splat.evaluation import compare_pictures
 from macro_splat.runs.cameras import short_names
 from macro_splat.runs.views import photograph_of, render_view, spread_views
+from macro_splat.utils.progress import ProgressCallback
 
 if TYPE_CHECKING:
     from macro_splat.runs.load import Run
@@ -43,12 +44,8 @@ class MeasuredView:
     """[H, W] signed diameter of the circle of confusion in pixels, NaN where nothing is."""
 
 
-Progress = Callable[[str, int, int], None]
-"""Told what is done, how much, and of how much."""
-
-
 @torch.no_grad()
-def measure_views(run: Run, progress: Progress) -> list[MeasuredView]:
+def measure_views(run: Run, progress: ProgressCallback) -> list[MeasuredView]:
     """The training views, evenly spread, and after them those held out."""
     views = spread_views(run.metadata, len(run.names), MEASURED)
     shown = set(_spread(views, SHOWN))

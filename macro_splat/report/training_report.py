@@ -24,7 +24,6 @@ from macro_splat.report.measured_views import (
     SHARP,
     TRUTH,
     MeasuredView,
-    Progress,
     measure_views,
 )
 from macro_splat.report.page import make_page
@@ -35,6 +34,7 @@ from macro_splat.report.wipe import Wipe, wipe_section
 from macro_splat.runs.cameras import short_names
 from macro_splat.training.record import read_record, versions
 from macro_splat.utils.atomic import atomic_write
+from macro_splat.utils.progress import ProgressCallback
 
 if TYPE_CHECKING:
     from macro_splat.runs.load import Run
@@ -51,7 +51,7 @@ td.good { color: #1b5e20; font-weight: 600; }
 """
 
 
-def write_training_report(run: Run, output: Path | None = None, progress: Progress | None = None) -> Path:
+def write_training_report(run: Run, output: Path | None = None, progress: ProgressCallback | None = None) -> Path:
     """Write one page that needs nothing but itself.
 
     Args:

@@ -76,9 +76,14 @@ def test_torch_calls_it_and_torchvision_imports() -> None:
     points = importlib.metadata.entry_points(group="torch.backends", name="macro-splat")
     assert [point.load() for point in points] == [macro_splat.compat.torchvision_ops.autoload]
     done = subprocess.run(
-        [sys.executable, "-c", "import torchvision, sys; print('macro_splat' in sys.modules)"],
+        [
+            sys.executable,
+            "-c",
+            "import torchvision, sys; print(*sorted(m for m in sys.modules if m.startswith('macro_splat')))",
+        ],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
+    loaded = "macro_splat macro_splat.compat macro_splat.compat.torchvision_ops"
+    assert (done.returncode, done.stdout.strip()) == (0, loaded), done.stderr

@@ -17,8 +17,8 @@ from macro_splat.errors import MacroSplatError
 from macro_splat.photographs.load import Photograph
 from macro_splat.process.scale.markers import Mark, Sighting, Target, TargetFinder
 from macro_splat.process.scale.search import search_target, searched_shape
-from macro_splat.process.sfm.database import Progress
 from macro_splat.process.stage_cache import StageCache
+from macro_splat.utils.progress import ProgressCallback, no_progress
 
 MIN_VIEWS = 3
 """A point has to be seen by so many cameras, or no mistake would show."""
@@ -69,7 +69,7 @@ def scale_from_markers(
     max_edge: int = 4000,
     cache: StageCache | None = None,
     threads: int | None = None,
-    progress: Progress = lambda what, done, total: None,
+    progress: ProgressCallback = no_progress,
 ) -> Scale:
     """Search photographs for a target and measure the reconstruction by it.
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from macro_splat.photographs.load import Photograph, load_photograph, reduced_size
-from macro_splat.process.parallel import Progress, for_each, threads_for
+from macro_splat.process.parallel import for_each, threads_for
 from macro_splat.process.scale.markers import Sighting, Target, TargetFinder
 from macro_splat.process.stage_cache import StageCache, fingerprint, key_of
+from macro_splat.utils.progress import ProgressCallback
 
 VERSION = 1
 """Counts changes of what is kept, so that results of older versions are made anew."""
@@ -27,7 +28,7 @@ def search_target(
     max_edge: int,
     cache: StageCache | None,
     threads: int | None,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> list[Sighting | None]:
     """The target as each photograph shows it, in pixels of the photograph reduced to `max_edge`; None: not seen.
 

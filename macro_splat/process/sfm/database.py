@@ -20,12 +20,10 @@ from macro_splat.process.sfm.colmap import load_pycolmap
 from macro_splat.process.sfm.features import Features
 from macro_splat.process.sfm.matching import false_alarms, match, merge_places, one_to_one
 from macro_splat.utils.atomic import atomic_write
+from macro_splat.utils.progress import ProgressCallback
 
 FALSE_ALARMS = 1e-3
 """A geometry is believed if fewer as good ones are to be expected between unrelated photographs."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class FeatureDatabase:
                     camera.focal_length = edges * max(camera.width, camera.height)
                     database.update_camera(camera)
 
-    def match(self, pairs: Sequence[tuple[str, str]], progress: Progress) -> None:
+    def match(self, pairs: Sequence[tuple[str, str]], progress: ProgressCallback) -> None:
         """Compare pairs of photographs, by keys, and check them against a common geometry; known ones are passed."""
         pycolmap = self._pycolmap
         with self._open() as database:
@@ -163,7 +161,7 @@ class FeatureDatabase:
         return FeatureDatabase(path, seed=self._seed, threads=self._threads, error_px=self.error_px)
 
     def match_aslant(
-        self, pairs: Sequence[tuple[str, str]], aslant: Callable[[str], Features], progress: Progress
+        self, pairs: Sequence[tuple[str, str]], aslant: Callable[[str], Features], progress: ProgressCallback
     ) -> None:
         """Compare pairs with the features of views from aslant too, which join the photographs' keypoints.
 

@@ -20,7 +20,7 @@ from macro_splat.capture.format import Intrinsics, SparsePoints
 from macro_splat.errors import MacroSplatError
 from macro_splat.photographs.load import Photograph, load_photograph, reduced_size
 from macro_splat.process.sfm.colmap import load_pycolmap
-from macro_splat.process.sfm.database import CameraKind, FeatureDatabase, Progress
+from macro_splat.process.sfm.database import CameraKind, FeatureDatabase
 from macro_splat.process.sfm.features import FeatureOptions, Features, detect, detect_aslant
 from macro_splat.process.sfm.inputs import FOCAL_RANGE, Mask, digest, focal_length_px, load_mask
 from macro_splat.process.sfm.matching import candidate_pairs, partners
@@ -28,6 +28,7 @@ from macro_splat.process.sfm.rotation import turn_of
 from macro_splat.process.sfm.world import move_cameras, upright_world
 from macro_splat.process.stacks.grouping import Stack
 from macro_splat.utils.atomic import atomic_folder, atomic_write, temporary_folder
+from macro_splat.utils.progress import ProgressCallback, no_progress
 
 Distortion = Literal["none", "radial", "opencv"]
 CAMERA_MODELS: dict[str, str] = {"none": "SIMPLE_PINHOLE", "radial": "SIMPLE_RADIAL", "opencv": "OPENCV"}
@@ -107,7 +108,7 @@ def reconstruct(
     max_edge: int = 2400,
     threads: int | None = None,
     seed: int = 0,
-    progress: Progress = lambda what, done, total: None,
+    progress: ProgressCallback = no_progress,
 ) -> Reconstruction:
     """Find the poses of photographs.
 
@@ -163,7 +164,7 @@ class _Run:
     max_edge: int
     threads: int
     seed: int
-    progress: Progress
+    progress: ProgressCallback
 
     def reconstruct(self) -> Reconstruction:
         self.work.mkdir(parents=True, exist_ok=True)
