@@ -17,11 +17,11 @@ import yaml  # noqa: E402
 from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig  # noqa: E402
 from nerfstudio.configs.base_config import MachineConfig, ViewerConfig  # noqa: E402
 from nerfstudio.engine.schedulers import ExponentialDecaySchedulerConfig  # noqa: E402
-from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig  # noqa: E402
 from nerfstudio.plugins.types import MethodSpecification  # noqa: E402
 
 from macro_splat.data.datamanager import MacroDataManagerConfig  # noqa: E402
 from macro_splat.model.macro_splat_model import MacroSplatModelConfig  # noqa: E402
+from macro_splat.pipeline import MacroSplatPipelineConfig  # noqa: E402
 from macro_splat.training.optimizers import FusedAdamConfig  # noqa: E402
 from macro_splat.training.trainer import WHEN_FINISHED, MacroSplatTrainer, MacroSplatTrainerConfig  # noqa: E402
 from macro_splat.utils.console import report  # noqa: E402
@@ -61,7 +61,7 @@ macro_splat = MethodSpecification(
         steps_per_eval_all_images=0,
         mixed_precision=False,
         machine=MachineConfig(device_type="cuda" if torch.cuda.is_available() else "cpu"),
-        pipeline=VanillaPipelineConfig(
+        pipeline=MacroSplatPipelineConfig(
             datamanager=MacroDataManagerConfig(),
             model=MacroSplatModelConfig(camera_optimizer=CameraOptimizerConfig(mode="off")),
         ),

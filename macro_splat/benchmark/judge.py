@@ -26,6 +26,7 @@ from macro_splat.evaluation import (
     focus_distance_errors,
     median_depth_error,
 )
+from macro_splat.runs.views import spread_views
 
 SHOWN_TRAINING_VIEWS = 3
 
@@ -97,8 +98,9 @@ class Judge:
         folder.mkdir(parents=True, exist_ok=True)
         for i in range(len(self.held_out)):
             self._save(folder / f"test-{_label(self._frame(self.data.eval_dataset, i))}", self._held_out(i))
-        for i in self._shown_training_views():
-            self._save(folder / f"train-{_label(self._frame(self.data.train_dataset, i))}", self._training(i))
+        dataset = self.data.train_dataset
+        for i in spread_views(dataset.metadata, len(dataset), SHOWN_TRAINING_VIEWS):
+            self._save(folder / f"train-{_label(self._frame(dataset, i))}", self._training(i))
 
     # -- views ---------------------------------------------------------------------------------------------------
 
@@ -171,16 +173,6 @@ class Judge:
         if points is None:
             points = self.model.means.detach()
         return align_cameras(get_viewmat(now), get_viewmat(true), points.cpu(), dataset.cameras.fx.reshape(-1).cpu())
-
-    def _shown_training_views(self) -> list[int]:
-        """Evenly spread poses; of a focus stack the middle slice."""
-        lens = self.data.train_dataset.metadata["lens"]
-        poses: dict[int, list[int]] = {}
-        for i, pose in enumerate(lens["stack_id"][:, 0].tolist()):
-            poses.setdefault(pose, []).append(i)
-        middles = [members[len(members) // 2] for members in poses.values()]
-        count = min(SHOWN_TRAINING_VIEWS, len(middles))
-        return [middles[int((k + 0.5) * len(middles) / count)] for k in range(count)]
 
     # -- figures -------------------------------------------------------------------------------------------------
 

@@ -158,7 +158,7 @@ class CachedView(MutableMapping[str, Any]):
 
 
 class Photographs(Sequence[NDArray]):
-    """The photographs of views, [H, W, 3] each as it is kept; none is held, so that those on the disk stay there."""
+    """The photographs of views, [H, W, 3 or 4] each as it is kept; none is held: those on the disk stay there."""
 
     def __init__(self, views: Sequence[CachedView]):
         self._views = views
@@ -169,7 +169,7 @@ class Photographs(Sequence[NDArray]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return Photographs(self._views[index])
-        return self._views[index]["image"][..., :3].cpu().numpy()
+        return self._views[index]["image"].cpu().numpy()
 
 
 def spill_folder(folder: Path | None) -> Path:

@@ -27,10 +27,19 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
-from macro_splat.data.cache import GIB, SHARE_OF_FREE_MEMORY, CachedView, TensorStore, free_memory, spill_folder
+from macro_splat.data.cache import (
+    GIB,
+    SHARE_OF_FREE_MEMORY,
+    CachedView,
+    Photographs,
+    TensorStore,
+    free_memory,
+    spill_folder,
+)
 from macro_splat.data.crops import random_crop
 from macro_splat.data.dataparser import MacroDataParserConfig
 from macro_splat.data.dataset import MacroDataset
+from macro_splat.data.lens import Lens
 from macro_splat.data.sampler import PoseSampler, order_by_gain
 from macro_splat.photographs.sharpness import sharpness_map
 
@@ -72,7 +81,7 @@ class MacroDataManagerConfig(FullImageDatamanagerConfig):
 class MacroDataManager(FullImageDatamanager[MacroDataset]):
     """nerfstudio's full-image datamanager for captures.
 
-    Cameras carry the parser's `lens` values in `metadata`, [1, 1] each, and `cam_idx`, the index in their own split. An
+    Cameras carry the parser's `lens` in `metadata`, and `cam_idx`, the index in their own split. An
     evaluation camera also carries `eval_idx`, and always `train_idx`, -1 where it is no training view: so none is taken
     for the training view that has its index.
     Evaluation batches carry the truths of `MacroDataset.get_truth`, `sharp_image` as float32 in 0..1.
@@ -120,8 +129,8 @@ class MacroDataManager(FullImageDatamanager[MacroDataset]):
     @cached_property
     def _poses(self) -> list[int]:
         """The pose of each training view; other parsers know no stacks."""
-        lens = self.train_dataset.metadata.get("lens")
-        return list(range(len(self.train_dataset))) if lens is None else lens["stack_id"][:, 0].tolist()
+        stack_id = self.train_dataset.metadata.get("stack_id")
+        return list(range(len(self.train_dataset))) if stack_id is None else stack_id[:, 0].tolist()
 
     @cached_property
     def _sampler(self) -> PoseSampler:
@@ -204,6 +213,20 @@ class MacroDataManager(FullImageDatamanager[MacroDataset]):
 
     def _on_device(self, view: Mapping[str, Any]) -> dict[str, Any]:
         return {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in view.items()}
+
+    def photographs(self) -> Photographs:
+        """Return the training photographs as they are kept, undistorted; none is held."""
+        return Photographs(self.cached_train)
+
+    def set_empty_mask(self, view: int, mask: NDArray[np.bool_]) -> None:
+        """Have batches of a training view carry `empty` [H, W, 1]: the pixels [H, W] at which nothing is."""
+        self.cached_train[view]["empty"] = torch.from_numpy(mask)[..., None]
+
+    @property
+    def train_lens(self) -> Lens:
+        """What the capture tells of the lens of the training views."""
+        lens = self.train_dataset.metadata.get("lens")
+        return Lens.unknown(len(self.train_dataset)) if lens is None else lens
 
     # ---- evaluation ----------------------------------------------------------------------------------------------
 

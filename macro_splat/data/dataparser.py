@@ -21,8 +21,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from macro_splat.capture import Capture, Frame, read_capture
-from macro_splat.capture.format import STACK_MOTIONS
 from macro_splat.capture.plausible import entrance_pupil_radius_mm
+from macro_splat.data.lens import Lens
 from macro_splat.data.random_points import points_in_view
 from macro_splat.data.split import group_by_pose, split_frames
 from macro_splat.errors import MacroSplatError
@@ -71,18 +71,14 @@ class MacroDataParser(DataParser):
     - `dataparser_scale`: model units per scene unit; `dataparser_transform` [3, 4] float64: x_model = scale (R x + t).
       Unlike the outputs' fields of these names they leave `applied_transform` and `applied_scale` out: they lead
       back to the frame of transforms.json itself
-    - `lens`: {name: [N, 1] float32} of this split: `focus_distance` and `aperture_radius` in model units, `f_number`,
-      `focal_length_mm`; NaN = unknown. `stack_id` and `stack_index`, int64: the pose (shared by the frames of a stack)
-      and the place in the stack (-1 = no stack). `stack_motion`, int64: index in `STACK_MOTIONS`, -1 = unknown.
-      `train_idx`, int64: index in the training split, -1 outside
-    - also in `lens`, where the scale is known: `focus_distance_start` and `aperture_radius_start`, in model units, as
-      they follow from the photographs' EXIF tags (focus distance) and from f-number and focal length (pupil). The
-      engraved values of a lens that is focused close are off by a fifth and more: a start, not given values.
-      `f_number` and `focal_length_mm` too come from EXIF tags where the capture has no such keys
+    - `lens`: the `Lens` of this split's views. The engraved values of a lens that is focused close are off by a fifth
+      and more: what EXIF tags tell is a start, not a given value, and is told where the scale is known alone
+    - `stack_id` [N, 1] int64: the pose of each view, shared by the frames of a stack
     - `points3D_measured`: whether the points are on surfaces; without a cloud, training starts from random ones
     - `sharp_filenames`, `depth_filenames`, `mask_filenames`: a list with a path or None for each view
 
-    The tensors of `lens` also stand in `Cameras.metadata`, and so survive indexing and every dataloader.
+    `Cameras.metadata` holds `lens` too, and `train_idx` [N, 1] int64: the index in the training split, -1 outside. Both
+    survive indexing and every dataloader.
     """
 
     config: MacroDataParserConfig
@@ -108,9 +104,8 @@ class MacroDataParser(DataParser):
             images = self._sharp_photographs(capture, frames)
             sharpened = set(indices)
         lens = self._lens(capture, indices, scale, sharpened, keep_pinholes=split != "train")
-        lens["stack_id"] = torch.tensor([[pose_groups[i]] for i in indices])
-        train_idx = {i: n for n, i in enumerate(train)}
-        lens["train_idx"] = torch.tensor([[train_idx.get(i, -1)] for i in indices])
+        in_training = {i: n for n, i in enumerate(train)}
+        train_idx = torch.tensor([[in_training.get(i, -1)] for i in indices])
         masks = [frame.mask for frame in frames if frame.mask is not None]
         metadata = {
             "scene_unit": capture.scene_unit,
@@ -118,6 +113,7 @@ class MacroDataParser(DataParser):
             "dataparser_scale": scale,
             "dataparser_transform": torch.from_numpy(transform),
             "lens": lens,
+            "stack_id": torch.tensor([[pose_groups[i]] for i in indices]),
             "mask_filenames": [frame.mask for frame in frames],
             "sharp_filenames": [frame.sharp for frame in frames],
             "depth_filenames": [frame.depth for frame in frames],
@@ -136,7 +132,7 @@ class MacroDataParser(DataParser):
         box = self.config.scene_scale * torch.tensor([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]])
         return DataparserOutputs(
             image_filenames=images,
-            cameras=_cameras(capture, frames, poses[indices], lens),
+            cameras=_cameras(capture, frames, poses[indices], {"lens": lens, "train_idx": train_idx}),
             scene_box=SceneBox(aabb=box),
             mask_filenames=masks if len(masks) == len(frames) else None,
             dataparser_scale=original_scale,
@@ -193,8 +189,8 @@ class MacroDataParser(DataParser):
 
     def _lens(
         self, capture: Capture, indices: Sequence[int], scale: float, sharpened: set[int], keep_pinholes: bool
-    ) -> dict[str, Tensor]:
-        """The optics of the given frames as [N, 1] tensors, lengths in model units."""
+    ) -> Lens:
+        """Return the optics of the given frames, lengths in model units."""
         rows = []
         for i in indices:
             frame, optics = capture.frames[i], capture.frames[i].optics
@@ -213,15 +209,7 @@ class MacroDataParser(DataParser):
             rows.append([float("nan") if value is None else value for value in row])
         values = torch.tensor(rows, dtype=torch.float64)
         values[:, :4] *= scale
-        lengths = ("focus_distance", "aperture_radius", "focus_distance_start", "aperture_radius_start")
-        names = (*lengths, "f_number", "focal_length_mm")
-        lens = {name: values[:, k : k + 1].float() for k, name in enumerate(names)}
-        frames = [capture.frames[i] for i in indices]
-        places = [frame.stack_index for frame in frames]
-        lens["stack_index"] = torch.tensor([[-1 if place is None else place] for place in places])
-        motions = [frame.optics.stack_motion for frame in frames]
-        lens["stack_motion"] = torch.tensor([[-1 if m is None else STACK_MOTIONS.index(m)] for m in motions])
-        return lens
+        return Lens(*values.float().split(1, dim=1))
 
     def _exif(self, capture: Capture, frame: Frame) -> Exif:
         """What the tags of a photograph say; nothing where the capture has no scale or says it itself."""
@@ -258,16 +246,16 @@ def _include_applied(capture: Capture, transform: np.ndarray, scale: float) -> t
     return transform @ applied, scale * capture.applied_scale
 
 
-def _random_points(frames: Sequence[Frame], poses: np.ndarray, lens: dict[str, Tensor]) -> Tensor:
+def _random_points(frames: Sequence[Frame], poses: np.ndarray, lens: Lens) -> Tensor:
     cameras = [frame.intrinsics for frame in frames]
     intrinsics = np.array([(camera.fl_x, camera.fl_y, camera.cx, camera.cy) for camera in cameras])
     sizes = np.array([(camera.width, camera.height) for camera in cameras])
-    focus = lens["focus_distance"][~lens["focus_distance"].isnan()]
+    focus = lens.focus_distance[~lens.focus_distance.isnan()]
     distance = float(focus.median()) if len(focus) else 1.0
     return torch.from_numpy(points_in_view(poses, intrinsics, sizes, distance))
 
 
-def _cameras(capture: Capture, frames: Sequence[Frame], poses: np.ndarray, lens: dict[str, Tensor]) -> Cameras:
+def _cameras(capture: Capture, frames: Sequence[Frame], poses: np.ndarray, metadata: dict[str, Any]) -> Cameras:
     intrinsics = [frame.intrinsics for frame in frames]
 
     def column(name: str, dtype: torch.dtype) -> Tensor:
@@ -283,5 +271,5 @@ def _cameras(capture: Capture, frames: Sequence[Frame], poses: np.ndarray, lens:
         height=column("height", torch.int64),
         distortion_params=torch.tensor([camera.distortion for camera in intrinsics], dtype=torch.float32),
         camera_type=CAMERA_MODEL_TO_TYPE[capture.camera_model],
-        metadata={name: values.clone() for name, values in lens.items()},
+        metadata=metadata,
     )

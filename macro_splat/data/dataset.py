@@ -67,7 +67,7 @@ class MacroDataset(InputDataset):
         return truth
 
     def _sharp_filenames(self) -> list[Path] | None:
-        apertures = self.metadata["lens"]["aperture_radius"][:, 0].tolist() if "lens" in self.metadata else []
+        apertures = self.metadata["lens"].aperture_radius[:, 0].tolist() if "lens" in self.metadata else []
         files = [
             image if radius == 0 else sharp
             for image, sharp, radius in zip(self.image_filenames, self._sharp, apertures, strict=False)

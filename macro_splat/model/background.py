@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor
 
-from macro_splat.ops.extrema import extreme_around
 from macro_splat.ops.pinhole import project
 
 TOLERANCE = 0.06
@@ -87,7 +84,7 @@ class SilhouetteConsistency:
         self._seen, self._empty = np.zeros(len(points), int), np.zeros(len(points), int)
         self._found: dict[int, tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]] = {}
 
-    def look(
+    def add_view(
         self, view: int, empty: NDArray[np.bool_], viewmat: NDArray[np.floating], intrinsics: NDArray[np.floating]
     ) -> None:
         """Note the points that lie in the empty pixels [H, W] of a photograph.
@@ -105,12 +102,12 @@ class SilhouetteConsistency:
         if hit.any():
             self._found[view] = number[hit], row[hit], column[hit]
 
-    def views(self) -> list[int]:
+    def conflicting_views(self) -> list[int]:
         """Photographs that others contradict, after all were looked at."""
         return [view for view, (number, _, _) in self._found.items() if self._stands(number).any()]
 
     def prune(self, view: int, empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The empty pixels of one of `views` without the surroundings of such points."""
+        """The empty pixels of one of `conflicting_views` without the surroundings of such points."""
         number, row, column = self._found[view]
         stands = self._stands(number)
         elsewhere = np.ones_like(empty)
@@ -119,17 +116,3 @@ class SilhouetteConsistency:
 
     def _stands(self, number: NDArray[np.intp]) -> NDArray[np.bool_]:
         return self._empty[number] <= MOST * self._seen[number]
-
-
-def opacity_binarization(alpha: Tensor) -> Tensor:
-    """Mean of α(1 − α), but for the one pixel's width in which a crisp silhouette passes through a pixel.
-
-    Such a pixel has clear and covered neighbours. Where all neighbours are half transparent too there is fuzz, by which
-    a model explains blur that its lens does not.
-
-    Args:
-        alpha: [H, W, 1] opacity of a sharp render.
-    """
-    around = alpha.detach()[..., 0]
-    contrast = extreme_around(around, torch.maximum) - extreme_around(around, torch.minimum)
-    return (alpha * (1.0 - alpha) * (1.0 - contrast)[..., None]).mean()

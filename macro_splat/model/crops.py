@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from nerfstudio.cameras.cameras import Cameras
@@ -12,11 +11,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from macro_splat.data.crops import Crop
+from macro_splat.defocus.config import DefocusConfig
 from macro_splat.defocus.image_blur import CELL
 from macro_splat.errors import MacroSplatError
-
-if TYPE_CHECKING:
-    from macro_splat.model.macro_splat_model import MacroSplatModelConfig
 
 WIDEST_SHARE = 0.995
 """Of the Gaussians: those that are blurred wider than that share of them do not widen what is rendered."""
@@ -92,17 +89,17 @@ def composited(render: Tensor, alpha: Tensor, background: Tensor, photograph: Cr
     return render + clear * torch.where(beside, goes_on, background)
 
 
-def check_crops(config: MacroSplatModelConfig) -> None:
-    """Whether a model can be trained on parts of photographs.
+def check_crops(defocus: DefocusConfig, num_downscales: int) -> None:
+    """Check whether a model can be trained on parts of photographs.
 
     Raises:
         MacroSplatError: it cannot.
     """
-    mode, blur_net, downscales = config.defocus.mode, config.defocus.blur_net, config.num_downscales
+    mode, blur_net = defocus.mode, defocus.blur_net
     for option, hinders in (
         (f"--pipeline.model.defocus.mode {mode}", mode not in ("off", "splat", "image")),
         ("--pipeline.model.defocus.blur-net True", blur_net),
-        (f"--pipeline.model.num-downscales {downscales}", downscales > 0),
+        (f"--pipeline.model.num-downscales {num_downscales}", num_downscales > 0),
     ):
         if hinders:
             raise MacroSplatError(

@@ -47,8 +47,8 @@ def lens_record(lens: PerViewLens, names: Sequence[str], metadata: dict[str, Any
     to_scene = 1.0 if scale is None else 1.0 / float(scale)
     focus, aperture = (t.detach().cpu() * to_scene for t in (lens.focus_distance(), lens.aperture_radius()))
     start_focus, start_aperture = (t.cpu() * to_scene for t in (1.0 / lens.start_inverse_focus, lens.start_aperture))
-    given = metadata.get("lens") or {}
-    focal_mm = given["focal_length_mm"].reshape(-1).tolist() if "focal_length_mm" in given else [math.nan] * len(names)
+    given = metadata.get("lens")
+    focal_mm = [math.nan] * len(names) if given is None else given.focal_length_mm.reshape(-1).tolist()
     focal_px = lens.focal_px.cpu()
 
     def quantity(now: float, start: float, origin: Tensor, deviation: Tensor) -> dict[str, Any]:

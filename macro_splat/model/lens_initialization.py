@@ -13,6 +13,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from macro_splat.compat.viewmat import get_viewmat
+from macro_splat.data.lens import Lens
 from macro_splat.data.random_points import axes_meet, centre_of_attention
 from macro_splat.defocus.estimate import LensEstimate, estimate_lens
 from macro_splat.defocus.per_view_lens import Origin, PerViewLens
@@ -46,25 +47,30 @@ class LensInitialization:
 
 
 def initialize_lens(
-    lens: PerViewLens, photographs: Sequence[np.ndarray], cameras: Cameras, points: Tensor | None, measured: bool = True
+    lens: PerViewLens,
+    given: Lens,
+    photographs: Sequence[np.ndarray],
+    cameras: Cameras,
+    points: Tensor | None,
+    measured: bool = True,
 ) -> LensInitialization:
     """Set the start of every view's lens, in model units.
 
-    Focus distances and pupils of the capture are taken where given (in the cameras' metadata `focus_distance` and
-    `aperture_radius`, NaN = unknown); the rest is estimated from the photographs around the sparse points. Without
-    points, the focus starts at the distance of the scene's centre and the strength at a mild blur; both are learnt.
-    What EXIF tags say (`focus_distance_start`, `aperture_radius_start`) is averaged with the estimate or guess, each by
-    how sure it is.
+    Focus distances and pupils of the capture are taken where given; the rest is estimated from the photographs around
+    the sparse points. Without points, the focus starts at the distance of the scene's centre and the strength at a mild
+    blur; both are learnt. What EXIF tags say is averaged with the estimate or guess, each by how sure it is.
 
     Args:
         lens: receives the values, where they came from and how sure they are.
+        given: what the capture and its EXIF tags tell of the V views.
         photographs: of the V training views, [H, W, 3], uint8 or float in 0..1.
         cameras: the V training cameras.
         points: [P, 3] points of the scene in model units, or None.
         measured: whether they lie on its surfaces; otherwise they only tell where it is.
     """
     focal_px = cameras.fx.reshape(-1).cpu().float()
-    focus, aperture = (_given(cameras, key) for key in ("focus_distance", "aperture_radius"))
+    told = (given.focus_distance, given.aperture_radius, given.focus_distance_start, given.aperture_radius_start)
+    focus, aperture, focus_start, aperture_start = (values.reshape(-1).cpu() for values in told)
     focus_given, aperture_given = ~focus.isnan(), ~aperture.isnan()
     complete = bool(focus_given.all() and aperture_given.all())
 
@@ -87,7 +93,6 @@ def initialize_lens(
         torch.full_like(focus, strength_deviation),
     )
     no, estimated = torch.zeros_like(focus_given), torch.full_like(focus_given, estimate is not None)
-    focus_start, aperture_start = (_given(cameras, f"{key}_start") for key in ("focus_distance", "aperture_radius"))
     found_focus = _Found(distance, focus_deviation, focus_deviation.isfinite(), no)
     found_focus = found_focus.averaged_with(focus_start, GUESS_DEVIATION)
     found_pupil = _Found(pupil, pupil_deviation, estimated, no).averaged_with(aperture_start, math.inf)
@@ -184,21 +189,13 @@ def _in_words(focus_given: Tensor, aperture_given: Tensor, focus: _Found, apertu
     return rest
 
 
-def _given(cameras: Cameras, key: str) -> Tensor:
-    """[V] values of the capture, NaN where it says nothing."""
-    values = (cameras.metadata or {}).get(key)
-    if values is None:
-        return torch.full((cameras.shape[0],), math.nan)
-    return values.reshape(-1).cpu().float()
-
-
 def _estimate(photographs: Sequence[np.ndarray], cameras: Cameras, points: Tensor) -> LensEstimate | None:
     """From the photographs, reduced where they are large."""
     reduction = look_reduction(int(torch.maximum(cameras.width, cameras.height).max()))
     intrinsics = cameras.get_intrinsics_matrices().cpu().double().numpy()
     intrinsics[:, :2] /= reduction
     estimate = estimate_lens(
-        (reduced(photograph, reduction) for photograph in photographs),
+        (reduced(photograph[..., :3], reduction) for photograph in photographs),
         get_viewmat(cameras.camera_to_worlds.cpu()).double().numpy(),
         intrinsics,
         points.cpu().double().numpy(),

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import weakref
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Literal
 
 import torch
 from nerfstudio.cameras.cameras import Cameras
-from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.models.splatfacto import RGB2SH, SplatfactoModel, SplatfactoModelConfig
 from torch import Tensor
 from torch.nn import Parameter
@@ -30,10 +28,8 @@ from macro_splat.errors import MacroSplatError
 from macro_splat.model.crops import blur_margin, composited, seen_part
 from macro_splat.model.densify import BudgetStrategy
 from macro_splat.model.initial_points import densify_initial_points
-from macro_splat.model.initialization import initialize_from_photos
-from macro_splat.model.lens_search import search_lens
-from macro_splat.model.losses import losses
-from macro_splat.model.outputs import add_lens_outputs, sharp_outputs
+from macro_splat.model.losses import anisotropy_penalty, opacity_binarization, photometric_loss
+from macro_splat.model.outputs import LazyOutputs, add_lens_outputs, sharp_outputs
 from macro_splat.model.schedule import Schedule
 from macro_splat.model.sensor_noise import SensorNoise
 from macro_splat.model.training_views import TrainingViews
@@ -95,13 +91,15 @@ class MacroSplatModel(SplatfactoModel):
 
     config: MacroSplatModelConfig
     background: Tensor
-    head: BlurModel
+    blur_model: BlurModel
     cluttered: bool
     """Whether no photograph shows a plain background."""
     sensor_noise: SensorNoise | None
     """Of the photographs' background."""
     virtual_lens: VirtualLens | None
     """The lens that `rgb_blurred` and its like show; None: that of the camera, see `lens_seen_through`."""
+    add_outputs: Callable[[LazyOutputs, Cameras], None] | None
+    """Adds to the outputs of an evaluation where there is a lens, as the viewer's panel does."""
 
     def populate_modules(self) -> None:
         """Build the Gaussians, the lens and the metrics; every parameter exists from here on.
@@ -115,10 +113,10 @@ class MacroSplatModel(SplatfactoModel):
                 flag = option.replace("_", "-")
                 raise MacroSplatError(f"--pipeline.model.{flag} True: macro-splat has no such thing; leave it out")
         # Made first: what is chosen by the mode is needed for the Gaussians.
-        head = make_blur_model(self.config.defocus, self.num_train_data, self._stack_groups())
+        blur_model = make_blur_model(self.config.defocus, self.num_train_data, self._stack_groups())
         if self.config.sh_degree < 0:
-            self.config.sh_degree = head.sh_degree
-        points, colors = self._seeds()
+            self.config.sh_degree = blur_model.sh_degree
+        points, colors = self._initial_points()
         # Without colours the parent takes its only branch that does not call .cuda(); they are set below.
         self.seed_points = None if points is None else (points, torch.zeros(0, 3))
         chosen = self.config.background_color
@@ -132,26 +130,20 @@ class MacroSplatModel(SplatfactoModel):
             start = RGB2SH(colors) if self.config.sh_degree > 0 else torch.logit(colors, eps=1e-3)
             self.gauss_params["features_dc"] = Parameter(start)
             self.gauss_params["features_rest"] = Parameter(torch.zeros_like(self.features_rest))
-        self.head = head
+        self.blur_model = blur_model
         self.register_buffer("background", torch.zeros(3))
         self.cluttered = False
         self.sensor_noise = None
         self.schedule: Schedule | None = None
         self.virtual_lens = None
-        self._show_photograph = None
-        if self.lens is not None and "cameras" in (self.kwargs.get("metadata") or {}):
-            from macro_splat.viewer.panel import MacroLensPanel  # which stands on this module
-
-            panel = MacroLensPanel(weakref.ref(self))
-            self.add_module(panel.title, panel)  # where nerfstudio's viewer looks for it
-            self._show_photograph = panel.add_photograph
+        self.add_outputs = None
 
     @property
     def lens(self) -> PerViewLens | None:
         """The lens of every training view, where the blur is modelled by one."""
-        return self.head.lens
+        return self.blur_model.lens
 
-    def _seeds(self) -> tuple[Tensor | None, Tensor | None]:
+    def _initial_points(self) -> tuple[Tensor | None, Tensor | None]:
         if self.seed_points is None or self.config.random_init:
             return None, None
         points, colors = (tensor.cpu().numpy() for tensor in self.seed_points)
@@ -160,8 +152,8 @@ class MacroSplatModel(SplatfactoModel):
 
     def _stack_groups(self) -> Tensor | None:
         """Which views share an aperture: the slices of one focus stack."""
-        lens = (self.kwargs.get("metadata") or {}).get("lens")
-        return None if lens is None else lens["stack_id"].reshape(-1).cpu()
+        stack_id = (self.kwargs.get("metadata") or {}).get("stack_id")
+        return None if stack_id is None else stack_id.reshape(-1).cpu()
 
     def load_state_dict(self, state, **kwargs):  # type: ignore[override]  # as splatfacto's
         """Load a checkpoint into the parameters that are there.
@@ -186,7 +178,7 @@ class MacroSplatModel(SplatfactoModel):
         self.strategy = BudgetStrategy(
             max_gaussians=config.max_gaussians if config.max_gaussians > 0 else schedule.max_gaussians,
             prune_opa=config.cull_alpha_thresh,
-            grow_grad2d=config.densify_grad_thresh if config.densify_grad_thresh > 0 else self.head.grow_gradient,
+            grow_grad2d=config.densify_grad_thresh if config.densify_grad_thresh > 0 else self.blur_model.grow_gradient,
             grow_scale3d=config.densify_size_thresh,
             grow_scale2d=config.split_screen_size,
             prune_scale3d=config.cull_scale_thresh,
@@ -203,32 +195,9 @@ class MacroSplatModel(SplatfactoModel):
         )
         self.strategy_state = self.strategy.initialize_state(scene_scale=scene_scale)
 
-    def get_training_callbacks(
-        self, training_callback_attributes: TrainingCallbackAttributes
-    ) -> list[TrainingCallback]:
-        """The parent's, after one that looks at the photographs before the first step."""
-
-        looked = False
-
-        def before_step(step: int) -> None:
-            nonlocal looked
-            pipeline = training_callback_attributes.pipeline
-            assert pipeline is not None
-            if not looked:
-                initialize_from_photos(self, pipeline.datamanager, resumed=step > 0)
-                looked = True
-            if self.schedule is not None:
-                self.head.set_progress(step / self.schedule.iterations)
-                search = self.config.defocus.lens_search and step in self.schedule.lens_searches
-                if search and self.lens is not None:
-                    search_lens(self, self.lens, pipeline.datamanager)
-
-        first = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], before_step)
-        return [first, *super().get_training_callbacks(training_callback_attributes)]
-
     def get_param_groups(self) -> dict[str, list[Parameter]]:
-        """The parent's groups and those of the defocus head."""
-        return {**super().get_param_groups(), **self.head.param_groups()}
+        """The parent's groups and those of the blur model."""
+        return {**super().get_param_groups(), **self.blur_model.param_groups()}
 
     # -- rendering -----------------------------------------------------------------------------------------------
 
@@ -266,8 +235,8 @@ class MacroSplatModel(SplatfactoModel):
             empty = torch.zeros(height, width, 1, device=self.device)
             return self._evaluation_outputs(camera, background.repeat(height, width, 1), empty, empty, background, K)
         if view is not None:
-            gaussians = self.head.blur_gaussians(view, gaussians, viewmats[0], K[0])
-        blur_needs_depth = view is not None and self.head.needs_depth
+            gaussians = self.blur_model.blur_gaussians(view, gaussians, viewmats[0], K[0])
+        blur_needs_depth = view is not None and self.blur_model.needs_depth
         with_depth = self.config.output_depth_during_training or not self.training or blur_needs_depth
         render, alpha, self.info = rasterization(
             **gaussians,
@@ -297,8 +266,8 @@ class MacroSplatModel(SplatfactoModel):
             return self._evaluation_outputs(camera, rgb, render[0, ..., 3:4], alpha[0], background, K)
         depth = render[0, ..., 3:4] if blur_needs_depth else None
         if view is not None:
-            rgb = self.head.blur_picture(view, rgb, alpha[0], depth, K[0, 0, 0])
-        clarity = self.head.clarity(view, depth, K[0, 0, 0]) if view is not None else None
+            rgb = self.blur_model.blur_picture(view, rgb, alpha[0], depth, K[0, 0, 0])
+        clarity = self.blur_model.clarity(view, depth, K[0, 0, 0]) if view is not None else None
         depth_image = None
         if self.config.output_depth_during_training:
             depth_image = render[0, ..., 3:4]
@@ -315,11 +284,11 @@ class MacroSplatModel(SplatfactoModel):
     def _margin(self, camera: Cameras, viewmat: Tensor, view: int) -> int:
         """Pixels that have to be rendered around a training photograph, or the part of it that the camera sees."""
         by_place = self.config.defocus.blur_net  # of the photograph as it is
-        if not isinstance(self.head, ImageBlurModel) or by_place or self._get_downscale_factor() > 1:
+        if not isinstance(self.blur_model, ImageBlurModel) or by_place or self._get_downscale_factor() > 1:
             return 0
         if not self.cluttered and "crop" not in (camera.metadata or {}):
             return 0  # a plain background is known to go on, and haze beside the photograph would be no one's loss
-        radius = partial(self.head.lens.blur_radius, view, focal_px=camera.fx[0, 0])
+        radius = partial(self.blur_model.lens.blur_radius, view, focal_px=camera.fx[0, 0])
         return blur_margin(self.means, viewmat, camera, radius)
 
     def _evaluation_outputs(
@@ -330,12 +299,12 @@ class MacroSplatModel(SplatfactoModel):
         if lens is None:
             return outputs
         circle = partial(lens.signed_radius, depth, focal_px)
-        if self.virtual_lens is None and isinstance(self.head, LensBlurModel):
+        if self.virtual_lens is None and isinstance(self.blur_model, LensBlurModel):
             view = self.training_views.index_of(camera)
             if view is not None:  # with what the head adds to the lens
-                circle = partial(self.head.circle, view, depth, focal_px)
-        if self._show_photograph is not None:
-            self._show_photograph(outputs, camera)
+                circle = partial(self.blur_model.circle, view, depth, focal_px)
+        if self.add_outputs is not None:
+            self.add_outputs(outputs, camera)
         defocus = self.config.defocus
         light = {"linear_light": defocus.linear_light, "depth_edges": defocus.depth_edges}
         add_lens_outputs(outputs, picture, alpha, circle, **light)
@@ -391,7 +360,7 @@ class MacroSplatModel(SplatfactoModel):
         Raises:
             MacroSplatError: this mode has no lens; there is no such view or pixel.
         """
-        if not isinstance(self.head, LensBlurModel):
+        if not isinstance(self.blur_model, LensBlurModel):
             raise MacroSplatError(f"defocus mode {self.config.defocus.mode} knows no lens: no kernel follows from it")
         cameras: Cameras = self.kwargs["metadata"]["cameras"]
         if not 0 <= view < len(cameras):
@@ -402,7 +371,7 @@ class MacroSplatModel(SplatfactoModel):
             raise MacroSplatError(f"pixel ({x}, {y}): view {view} has {width} x {height} pixels, counted from 0")
         outputs = self.render_training_view(camera, view)
         depth = torch.where(outputs["accumulation"] > 0, outputs["depth"], 0.0)
-        return self.head.kernel_at(view, depth, outputs["accumulation"], camera.fx[0, 0], x, y)
+        return self.blur_model.kernel_at(view, depth, outputs["accumulation"], camera.fx[0, 0], x, y)
 
     @torch.no_grad()
     def render_training_view(self, camera: Cameras, view: int) -> dict[str, Tensor]:
@@ -455,8 +424,44 @@ class MacroSplatModel(SplatfactoModel):
     # -- losses and metrics --------------------------------------------------------------------------------------
 
     def get_loss_dict(self, outputs, batch, metrics_dict=None) -> dict[str, Tensor]:
-        """L1 and SSIM between the photograph and the picture as its lens saw it, and the prior of the lens."""
-        return losses(self, outputs, batch)
+        """Return the terms whose sum is the loss; in training the priors too.
+
+        Args:
+            outputs: of this model for a view.
+            batch: what belongs to the view: `image`, and where there are any, `mask` and `empty`.
+            metrics_dict: not used.
+        """
+        config, defocus = self.config, self.config.defocus
+        picture, photograph, empty = self._compared(outputs, batch)
+        weight = None
+        if "clarity" in outputs and defocus.blurred_weight < 1.0:
+            weight = defocus.blurred_weight + (1 - defocus.blurred_weight) * outputs["clarity"]
+        terms = {"main_loss": photometric_loss(picture, photograph, config.ssim_lambda, weight)}
+        if config.use_scale_regularization and self.step % 10 == 0:
+            terms["scale_reg"] = 0.1 * anisotropy_penalty(self.scales, config.max_gauss_ratio)
+        if self.training:
+            if defocus.binarization_weight > 0 and self.blur_model.renders_sharp and self.schedule is not None:
+                share = defocus.binarization_weight * self.schedule.binarization(self.step)
+                terms["binarization"] = share * opacity_binarization(outputs["accumulation"])
+            terms |= self.blur_model.losses()
+            if empty is not None:
+                terms["silhouette"] = defocus.silhouette_weight * (outputs["accumulation"] * empty).mean()
+            self.camera_optimizer.get_loss_dict(terms)
+        return terms
+
+    def _compared(self, outputs, batch) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the picture and the photograph [H, W, 3] as they are compared, and the empty pixels [H, W, 1]."""
+        photograph = self.composite_with_background(self.get_gt_img(batch["image"]), outputs["background"])
+        picture, background = outputs["rgb"], self.background
+        empty = self._downscale_if_required(batch["empty"].float()) > 0.5 if "empty" in batch else None
+        if self.sensor_noise is not None:
+            picture, background = self.sensor_noise.read(picture), self.sensor_noise.read(background)
+        if empty is not None:
+            photograph = torch.where(empty, background, photograph)  # without its noise
+        if "mask" in batch:
+            mask = self._downscale_if_required(batch["mask"]).to(self.device)
+            photograph, picture = photograph * mask, picture * mask
+        return picture, photograph, empty
 
     def get_metrics_dict(self, outputs, batch) -> dict[str, Tensor]:
         """PSNR against the photograph and the number of Gaussians."""

@@ -32,7 +32,7 @@ class Schedule:
         """Steps before which an unknown lens is tried out: once there is a shape, and again when it has detail."""
         return (self.iterations // 12, self.iterations // 6, self.iterations // 3)
 
-    def crispness(self, step: int) -> float:
+    def binarization(self, step: int) -> float:
         """Share, at a step, of the weight that makes silhouettes crisp: none while the shape is still unknown."""
         return min(max((step / self.iterations - 0.2) / 0.3, 0.0), 1.0)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from macro_splat import compat
 from macro_splat.compat.lpips import without_lpips
+from macro_splat.compat.old_runs import with_new_parameter_names
 from macro_splat.data.datamanager import MacroDataManager
 from macro_splat.errors import MacroSplatError
 from macro_splat.model.macro_splat_model import MacroSplatModel
@@ -164,7 +165,7 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     state = content.get("pipeline") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise MacroSplatError(f"{path} is no checkpoint of a training; {remedy}")
-    return {name.removeprefix("module."): value for name, value in state.items()}
+    return with_new_parameter_names({name.removeprefix("module."): value for name, value in state.items()})
 
 
 def _take_color_degree(config: TrainerConfig, state: dict[str, Tensor]) -> None:

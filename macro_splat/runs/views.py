@@ -150,10 +150,10 @@ def object_middle(model: Any, poses: NDArray[np.float64]) -> NDArray[np.float64]
 
 def spread_views(metadata: dict[str, Any], views: int, count: int) -> list[int]:
     """``count`` views at evenly spread poses, or all poses if there are fewer; of a focus stack the middle slice."""
-    lens = metadata.get("lens")
+    stack_id = metadata.get("stack_id")
     groups: dict[int, list[int]] = {}
     for view in range(views):
-        groups.setdefault(view if lens is None else int(lens["stack_id"][view, 0]), []).append(view)
+        groups.setdefault(view if stack_id is None else int(stack_id[view, 0]), []).append(view)
     middles = [members[len(members) // 2] for members in groups.values()]
     count = min(count, len(middles))
     return [middles[int((k + 0.5) * len(middles) / count)] for k in range(count)]

@@ -17,11 +17,13 @@ from typing import Any
 import yaml
 from nerfstudio.configs.base_config import PrintableConfig
 from nerfstudio.engine.trainer import TrainerConfig
-from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 
+from macro_splat.compat import old_runs
 from macro_splat.data.datamanager import MacroDataManagerConfig
 from macro_splat.errors import MacroSplatError
 from macro_splat.model.macro_splat_model import MacroSplatModelConfig
+from macro_splat.pipeline import MacroSplatPipelineConfig
+from macro_splat.training.record import read_record
 from macro_splat.training.trainer import MacroSplatTrainerConfig
 from macro_splat.utils.messages import brief, printable, reason, shorten
 from macro_splat.utils.safe_yaml import PlainLoader, read_yaml_bytes
@@ -66,7 +68,7 @@ def construct_config(root: yaml.Node | None, path: Path) -> TrainerConfig:
         raise
     except _RefusedError as error:
         raise MacroSplatError(
-            f"{path}: {reason(error, 300)}; it is broken or of another version: train again"
+            f"{path}: {reason(error, 300)}; it is broken or of another version{_made_by(path.parent)}: train again"
         ) from error
     except Exception as error:  # the parser raises many kinds of errors, and all of them mean that the file is broken
         raise MacroSplatError(f"{path} is broken: {reason(error, 160)}; restore it, or train again") from error
@@ -75,9 +77,16 @@ def construct_config(root: yaml.Node | None, path: Path) -> TrainerConfig:
     return config
 
 
+def _made_by(folder: Path) -> str:
+    """Return which version made the run in a folder, as far as its record tells, in words that go behind "version"."""
+    record = read_record(folder)
+    version = None if record is None else record["versions"].get("macro-splat")
+    return "" if version is None else f" (macro-splat {shorten(printable(version), 20)} made it)"
+
+
 def _is_ours(config: Any) -> bool:
     """Whether what a run is made of is all of our classes."""
-    if not isinstance(config, MacroSplatTrainerConfig) or not isinstance(config.pipeline, VanillaPipelineConfig):
+    if not isinstance(config, MacroSplatTrainerConfig) or not isinstance(config.pipeline, MacroSplatPipelineConfig):
         return False
     pipeline = config.pipeline
     ours = isinstance(pipeline.datamanager, MacroDataManagerConfig)
@@ -104,6 +113,7 @@ def method_name(root: yaml.Node | None) -> str | None:
 
 def _find_class(name: str) -> type:
     """The class of this dotted name, if it is in one of the admitted packages."""
+    name = old_runs.CLASSES.get(name, name)
     module_name, _, class_name = name.rpartition(".")
     admitted = any(module_name == package or module_name.startswith(f"{package}.") for package in _PACKAGES)
     if not admitted or not all(part.isidentifier() for part in name.split(".")):
@@ -133,7 +143,10 @@ def _config(loader: Any, name: str, node: yaml.Node) -> Iterator[Any]:
         raise _RefusedError(f"it asks for an object of {name[:80]!r}, which is no config")
     config: Any = kind.__new__(kind)
     yield config  # before its fields are made: they may refer to it
-    values = loader.construct_mapping(node, deep=True)
+    values = {
+        old_runs.OPTIONS.get((kind.__name__, key), key): value
+        for key, value in loader.construct_mapping(node, deep=True).items()
+    }
     fields = {field.name: field for field in dataclasses.fields(kind)}
     unknown = [key for key in values if key not in fields]
     if unknown:

@@ -32,7 +32,7 @@ from macro_splat.data.dataparser import MacroDataParserConfig
 from macro_splat.errors import MacroSplatError
 from macro_splat.model.lens_file import FILE_NAME as LENS_FILE
 from macro_splat.model.lens_file import write_lens
-from macro_splat.model.schedule import Schedule, choose_iterations, choose_max_gaussians
+from macro_splat.pipeline import MacroSplatPipeline
 from macro_splat.training.checkpoints import check_whole, checkpoints_in, damage, newest_whole, plain_only
 from macro_splat.training.fair_lock import FairLock
 from macro_splat.training.finite_gradients import GuardedOptimizers, report_left_out
@@ -102,7 +102,7 @@ class MacroSplatTrainer(Trainer):
     """
 
     config: MacroSplatTrainerConfig
-    pipeline: Any  # a VanillaPipeline whose datamanager and model are ours
+    pipeline: MacroSplatPipeline
 
     # -- set-up --------------------------------------------------------------------------------------------------
 
@@ -123,13 +123,11 @@ class MacroSplatTrainer(Trainer):
 
     def setup_optimizers(self) -> GuardedOptimizers:
         """Fit the settings to the capture, then build the optimizers."""
-        cameras = self.pipeline.datamanager.train_dataset.cameras
-        pixels, on_gpu = float((cameras.width * cameras.height).float().mean()), self.device != "cpu"
         if self.config.max_num_iterations <= 0:
-            self.config.max_num_iterations = choose_iterations(len(cameras), pixels, on_gpu)
+            self.config.max_num_iterations = self.pipeline.suggested_iterations()
         iterations = self.config.max_num_iterations
-        pixel_size, scene_scale = _scene_size(self.pipeline)
-        self.pipeline.model.set_schedule(Schedule(iterations, choose_max_gaussians(pixels, on_gpu)), scene_scale)
+        self.pipeline.fit_schedule(iterations)
+        pixel_size, cameras = self.pipeline.pixel_size(), self.pipeline.datamanager.train_dataset.cameras
         CONSOLE.log(f"Training for {iterations} iterations on {len(cameras)} photographs.")
 
         fitted = copy.deepcopy(self.config.optimizers)
@@ -327,16 +325,6 @@ def _check_no_run(folder: Path) -> None:
             f"{folder}: a training is there already; go on with it (--load-dir {models}), delete it, or give another "
             "--timestamp or --output-dir"
         )
-
-
-def _scene_size(pipeline: Any) -> tuple[float, float]:
-    """Size of a pixel at the object, and radius of the object, in model units: medians over seeds and views."""
-    cameras = pipeline.datamanager.train_dataset.cameras
-    means = pipeline.model.means.detach().cpu()
-    centre = means.median(dim=0).values
-    radius = float((means - centre).norm(dim=1).quantile(0.9))
-    distance = (cameras.camera_to_worlds[:, :3, 3].cpu() - centre).norm(dim=1)
-    return float((distance / cameras.fx.reshape(-1).cpu()).median()), radius
 
 
 def _random_state() -> dict[str, Any]:

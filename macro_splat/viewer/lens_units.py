@@ -32,13 +32,13 @@ class LensUnits:
     @classmethod
     def of(cls, metadata: dict[str, Any]) -> LensUnits:
         """From the dataparser's metadata (see `MacroDataParser`); of other parsers, which say less, model units."""
-        scale, mm, lens = metadata.get("dataparser_scale"), metadata.get("mm_per_unit"), metadata.get("lens") or {}
-        f_number = _median(lens.get("f_number")) or 4.0
+        scale, mm, lens = (metadata.get(key) for key in ("dataparser_scale", "mm_per_unit", "lens"))
+        f_number = _median(None if lens is None else lens.f_number) or 4.0
         if scale is None:
             return cls(1.0, "units", None, f_number)
         if mm is None:
             return cls(1.0 / scale, metadata.get("scene_unit") or "units", None, f_number)
-        return cls(mm / scale, "mm", _median(lens.get("focal_length_mm")), f_number)
+        return cls(mm / scale, "mm", _median(None if lens is None else lens.focal_length_mm), f_number)
 
     @property
     def knows_f_numbers(self) -> bool:

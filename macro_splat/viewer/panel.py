@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,13 @@ from nerfstudio.viewer.viewer_elements import (
     ViewerSlider,
     ViewerText,
 )
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from macro_splat.defocus.blur_models import LensBlurModel
 from macro_splat.defocus.virtual_lens import VirtualLens
+from macro_splat.model.macro_splat_model import MacroSplatModel
+from macro_splat.model.outputs import LazyOutputs
 from macro_splat.ops.color_maps import difference_colors
 from macro_splat.viewer.lens_units import LensUnits, focus_range, on_steps, slider_range
 from macro_splat.viewer.photograph import photograph_seen_by
@@ -35,9 +39,6 @@ from macro_splat.viewer.photograph import photograph_seen_by
 if TYPE_CHECKING:
     from nerfstudio.viewer.viewer import Viewer
     from viser import ViserServer
-
-    from macro_splat.model.macro_splat_model import MacroSplatModel
-    from macro_splat.model.outputs import LazyOutputs
 
 SHARP, PHOTOGRAPHED, VIRTUAL = "sharp", "as photographed", "virtual lens"
 LEAST_STOPS, MOST_STOPS = -1.0, 10.0
@@ -78,9 +79,16 @@ class MacroLensPanel(nn.Module):
 
     title = "Macro lens"
 
-    def __init__(self, model: weakref.ref[MacroSplatModel]) -> None:
+    def __init__(self, model: MacroSplatModel, photographs: Callable[[], Sequence[NDArray]]) -> None:
+        """Build the elements.
+
+        Args:
+            model: with a lens.
+            photographs: of the training views [H, W, 3 or 4] each, uint8 or float in 0..1.
+        """
         super().__init__()
-        self._reference = model
+        self._reference = weakref.ref(model)  # a plain attribute would make it a part of this module
+        self._photographs = photographs
         views, metadata = self._model.training_views, self._model.kwargs["metadata"]
         self._units = LensUnits.of(metadata)
         depths = focus_range(metadata, views.poses, views.centre_depth(views.poses))
@@ -327,8 +335,7 @@ class MacroLensPanel(nn.Module):
             if view is None:
                 empty = torch.zeros_like(others["rgb"])
                 return empty, empty[..., :1].bool()
-            datamanager: Any = viewer.pipeline.datamanager
-            image = datamanager.cached_train[view]["image"][..., :3]
+            image = torch.from_numpy(self._photographs()[view])[..., :3]
             image = (image.float() / 255.0 if image.dtype == torch.uint8 else image).to(others["rgb"])
             return photograph_seen_by(camera, image, self._training_camera(view))
 
@@ -344,10 +351,10 @@ class MacroLensPanel(nn.Module):
         outputs.add("difference", difference)
 
     def _own_circle(self, view: int, depth: Tensor, focal_px: Tensor) -> Tensor:
-        """Signed radius [H, W, 1] in pixels by a training view's own lens, with what the head adds to that."""
-        head = self._model.head
-        assert isinstance(head, LensBlurModel)  # only with a lens there is a panel
-        return head.circle(view, depth, focal_px)
+        """Return the signed radius [H, W, 1] in pixels by a view's own lens, with what the blur model adds to that."""
+        blur_model = self._model.blur_model
+        assert isinstance(blur_model, LensBlurModel)  # only with a lens there is a panel
+        return blur_model.circle(view, depth, focal_px)
 
     @torch.no_grad()
     def _training_camera(self, view: int) -> Cameras:

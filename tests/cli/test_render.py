@@ -119,7 +119,7 @@ def test_a_lens_along_a_camera_path(trained_run: Path, tmp_path: Path, options, 
     assert len(frames) == 3
     mm = run.metadata["dataparser_scale"] / run.metadata["mm_per_unit"]
     if f_number is not None:
-        focal_length = float(run.metadata["lens"]["focal_length_mm"].nanmedian())
+        focal_length = float(run.metadata["lens"].focal_length_mm.nanmedian())
         pupil = focal_length / (2 * f_number) * mm
         if "f_number" not in options:
             pupil = float(run.model.lens.aperture_radius().median())
@@ -152,7 +152,7 @@ def test_an_orbit_has_a_lens_too(trained_run: Path, tmp_path: Path) -> None:
 def test_an_f_number_of_a_stack_is_a_pupil(trained_run: Path, tmp_path: Path) -> None:
     render(trained_run, "stack", output=tmp_path / "stack", width=80, slices=2, f_number=2.0)
     record = json.loads((tmp_path / "stack" / "stack.json").read_text())
-    focal_length = float(load_run(trained_run).metadata["lens"]["focal_length_mm"].nanmedian())
+    focal_length = float(load_run(trained_run).metadata["lens"].focal_length_mm.nanmedian())
     assert record["slices"][0]["aperture_radius"] == pytest.approx(focal_length / 4, rel=1e-5)
 
 

@@ -32,7 +32,7 @@ def test_a_training_view(tmp_path: Path) -> None:
     index = camera.metadata["cam_idx"]
     assert "eval_idx" not in camera.metadata
     assert camera.metadata["train_idx"].tolist() == [[index]]
-    assert camera.metadata["focus_distance"].shape == (1, 1)
+    assert camera.metadata["lens"].focus_distance.shape == (1, 1)
     assert batch["image"].dtype == torch.uint8
     expected = np.array(Image.open(datamanager.train_dataset.image_filenames[index]))
     np.testing.assert_array_equal(batch["image"].numpy(), expected)
@@ -47,7 +47,7 @@ def test_evaluation_views_come_in_turn_with_their_truths(tmp_path: Path) -> None
         camera, batch = datamanager.next_eval(step)
         assert camera.metadata["eval_idx"] == camera.metadata["cam_idx"] == expected
         assert camera.metadata["train_idx"].tolist() == [[-1]]
-        assert camera.metadata["focus_distance"].shape == (1, 1)
+        assert camera.metadata["lens"].focus_distance.shape == (1, 1)
         torch.testing.assert_close(batch["sharp_image"], batch["image"].float() / 255)
         depth = np.load(folder / f"depth/test_{expected:03d}.npy")
         np.testing.assert_allclose(batch["depth_truth"][..., 0].numpy(), depth * scale, rtol=1e-6)
@@ -87,7 +87,7 @@ def test_every_pose_counts_equally(tmp_path: Path) -> None:
     # The first pose keeps one slice, the second two.
     edit_transforms(folder, lambda t: t.update(frames=[t["frames"][i] for i in (0, 3, 4, 6, 7, 8, 9, 10, 11)]))
     datamanager = manager(folder)
-    poses = datamanager.train_dataset.metadata["lens"]["stack_id"][:, 0].tolist()
+    poses = datamanager.train_dataset.metadata["stack_id"][:, 0].tolist()
     count = Counter(poses[i] for i in _order(datamanager, 24))
     assert count == {0: 6, 1: 6, 2: 6, 3: 6}
 

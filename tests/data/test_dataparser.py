@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from PIL.ExifTags import IFD
 from scipy.spatial.transform import Rotation
 
 from macro_splat.capture import read_capture
-from macro_splat.capture.format import STACK_MOTIONS
 from macro_splat.data.dataparser import MacroDataParserConfig
+from macro_splat.data.lens import Lens
 from macro_splat.errors import MacroSplatError
 from tests.captures import WORKING_DISTANCE_MM, edit_transforms, sample_ball, write_capture
 
@@ -91,7 +92,7 @@ def test_focus_distance_agrees_with_the_geometry(tmp_path: Path) -> None:
     outputs = parse(edit_transforms(write_capture(tmp_path), edit), scale_factor=3.0)
     transform, scale = outputs.metadata["dataparser_transform"], outputs.metadata["dataparser_scale"]
     centre = (transform[:, 3] * scale)[None].float()
-    focus = outputs.metadata["lens"]["focus_distance"].double()
+    focus = outputs.metadata["lens"].focus_distance.double()
     torch.testing.assert_close(_project(outputs, centre)[:, 0, 2:], focus, rtol=1e-5, atol=0)
 
 
@@ -100,10 +101,10 @@ def test_blur_in_pixels_does_not_depend_on_the_scale(tmp_path: Path) -> None:
     diameters = []
     for factor in (1.0, 7.0):
         outputs = parse(folder, scale_factor=factor)
-        lens = {k: v.double() for k, v in outputs.metadata["lens"].items()}
+        lens = outputs.metadata["lens"]
         z = _project(outputs, outputs.metadata["points3D_xyz"])[..., 2]
-        inverse = 1 / lens["focus_distance"] - 1 / z
-        diameters.append(2 * lens["aperture_radius"] * outputs.cameras.fx.double() * inverse.abs())
+        inverse = 1 / lens.focus_distance.double() - 1 / z
+        diameters.append(2 * lens.aperture_radius.double() * outputs.cameras.fx.double() * inverse.abs())
     torch.testing.assert_close(diameters[0], diameters[1], rtol=1e-4, atol=1e-4)
     assert diameters[0].max() > 1
 
@@ -122,42 +123,42 @@ def test_sparse_points_land_on_their_pixels(tmp_path: Path) -> None:
     np.testing.assert_allclose(z[facing] / scale, seen[facing], atol=0.5)
 
 
-def test_lens_values_survive_indexing_of_the_cameras(tmp_path: Path) -> None:
+def test_the_lens_survives_indexing_of_the_cameras(tmp_path: Path) -> None:
     outputs = parse(write_capture(tmp_path, views=3, slices=2))
     lens, metadata = outputs.metadata["lens"], outputs.cameras.metadata
-    assert set(metadata) == set(lens)
-    assert "stack_id" in lens
-    for name, values in lens.items():
-        assert values.shape == metadata[name].shape == (6, 1)
-        view = outputs.cameras[3:4]
-        assert view.metadata[name].shape == (1, 1)
-        torch.testing.assert_close(view.metadata[name][0], values[3], equal_nan=True)
-        assert outputs.cameras[3].metadata[name].shape == (1,)
-    assert lens["stack_id"][:, 0].tolist() == [0, 0, 1, 1, 2, 2]
-    assert lens["stack_index"][:, 0].tolist() == [0, 1] * 3
-    assert lens["train_idx"][:, 0].tolist() == list(range(6))
-    assert lens["stack_motion"][:, 0].tolist() == [STACK_MOTIONS.index("ring")] * 6
+    assert set(metadata) == {"lens", "train_idx"}
+    view, one = outputs.cameras[3:4], outputs.cameras[3]
+    for field in fields(Lens):
+        values = getattr(lens, field.name)
+        assert values.shape == getattr(metadata["lens"], field.name).shape == (6, 1)
+        seen = getattr(view.metadata["lens"], field.name)
+        assert seen.shape == (1, 1)
+        torch.testing.assert_close(seen[0], values[3], equal_nan=True)
+        assert getattr(one.metadata["lens"], field.name).shape == (1,)
+    assert outputs.metadata["stack_id"][:, 0].tolist() == [0, 0, 1, 1, 2, 2]
+    assert metadata["train_idx"][:, 0].tolist() == list(range(6))
+    assert (one.metadata["train_idx"].shape, int(view.metadata["train_idx"])) == ((1,), 3)
 
 
 def test_held_out_views_are_known_pinholes_outside_the_training_set(tmp_path: Path) -> None:
-    lens = parse(write_capture(tmp_path), "test").metadata["lens"]
-    assert lens["aperture_radius"].tolist() == [[0.0], [0.0]]
-    assert lens["focus_distance"].isnan().all()
-    assert lens["train_idx"].tolist() == [[-1], [-1]]
-    assert lens["stack_index"].tolist() == [[-1], [-1]]
+    outputs = parse(write_capture(tmp_path), "test")
+    lens = outputs.metadata["lens"]
+    assert lens.aperture_radius.tolist() == [[0.0], [0.0]]
+    assert lens.focus_distance.isnan().all()
+    assert outputs.cameras.metadata["train_idx"].tolist() == [[-1], [-1]]
 
 
 def test_unknown_optics_are_nan(tmp_path: Path) -> None:
     lens = parse(write_capture(tmp_path, optics=False)).metadata["lens"]
     for name in ("focus_distance", "aperture_radius", "f_number", "focal_length_mm"):
-        assert lens[name].isnan().all()
+        assert getattr(lens, name).isnan().all()
 
 
 def test_optics_can_be_forgotten_but_held_out_views_stay_sharp(tmp_path: Path) -> None:
     folder = write_capture(tmp_path)
     lens = parse(folder, ignore_optics=True).metadata["lens"]
-    assert all(lens[name].isnan().all() for name in ("focus_distance", "aperture_radius", "f_number"))
-    assert parse(folder, "test", ignore_optics=True).metadata["lens"]["aperture_radius"].tolist() == [[0.0], [0.0]]
+    assert all(getattr(lens, name).isnan().all() for name in ("focus_distance", "aperture_radius", "f_number"))
+    assert parse(folder, "test", ignore_optics=True).metadata["lens"].aperture_radius.tolist() == [[0.0], [0.0]]
 
 
 def _tagged(folder: Path) -> Path:
@@ -184,37 +185,39 @@ def test_exif_tags_give_a_lens_to_start_from(tmp_path: Path, unit: str) -> None:
     folder = edit_transforms(_tagged(tmp_path), lambda t: t.update(scene_unit=unit))
     metadata = parse(folder, eval_interval=0).metadata
     lens, mm = metadata["lens"], metadata["dataparser_scale"] / metadata["mm_per_unit"]
-    assert lens["focus_distance"].isnan().all(), "a start is no given value"
-    assert lens["aperture_radius"].isnan().all()
+    assert lens.focus_distance.isnan().all(), "a start is no given value"
+    assert lens.aperture_radius.isnan().all()
     expected = {"focus_distance_start": 300.0 * mm, "aperture_radius_start": 12.5 * mm}
     for name, value in (expected | {"f_number": 4.0, "focal_length_mm": 100.0}).items():
-        np.testing.assert_allclose(lens[name][:-1].numpy(), value, rtol=1e-5)
-        assert lens[name][-1].isnan().all()
+        np.testing.assert_allclose(getattr(lens, name)[:-1].numpy(), value, rtol=1e-5)
+        assert getattr(lens, name)[-1].isnan().all()
     forgotten = parse(folder, ignore_optics=True, eval_interval=0).metadata["lens"]
-    assert all(forgotten[name].isnan().all() for name in ("focus_distance_start", "aperture_radius_start", "f_number"))
+    assert all(
+        getattr(forgotten, name).isnan().all() for name in ("focus_distance_start", "aperture_radius_start", "f_number")
+    )
 
 
 def test_keys_of_the_capture_precede_exif_tags(tmp_path: Path) -> None:
     folder = edit_transforms(_tagged(tmp_path), lambda t: t.update(f_number=8.0, focus_distance=120.0))
     metadata = parse(folder, eval_interval=0).metadata
     lens, scale = metadata["lens"], metadata["dataparser_scale"]
-    assert (lens["f_number"] == 8.0).all()
-    np.testing.assert_allclose(lens["aperture_radius_start"][:-1].numpy(), 6.25 * scale, rtol=1e-5)
-    np.testing.assert_allclose(lens["focus_distance"].numpy(), 120.0 * scale, rtol=1e-5)
+    assert (lens.f_number == 8.0).all()
+    np.testing.assert_allclose(lens.aperture_radius_start[:-1].numpy(), 6.25 * scale, rtol=1e-5)
+    np.testing.assert_allclose(lens.focus_distance.numpy(), 120.0 * scale, rtol=1e-5)
 
 
 def test_without_a_scale_exif_tags_tell_no_lengths(tmp_path: Path) -> None:
     folder = edit_transforms(_tagged(tmp_path), lambda t: t.pop("scene_unit"))
     lens = parse(folder, eval_interval=0).metadata["lens"]
-    assert lens["focus_distance_start"].isnan().all()
-    assert lens["aperture_radius_start"].isnan().all()
+    assert lens.focus_distance_start.isnan().all()
+    assert lens.aperture_radius_start.isnan().all()
 
 
 def test_training_on_the_sharp_photographs(tmp_path: Path) -> None:
     folder = write_capture(tmp_path)
     outputs = parse(folder, train_on_sharp=True)
     assert {path.parent.name for path in outputs.image_filenames} == {"sharp"}
-    assert (outputs.metadata["lens"]["aperture_radius"] == 0).all()
+    assert (outputs.metadata["lens"].aperture_radius == 0).all()
     assert {path.parent.name for path in parse(folder, "test", train_on_sharp=True).image_filenames} == {"test"}
 
 
@@ -272,7 +275,7 @@ def test_cameras_in_one_place_are_scaled_by_the_focus_distance(tmp_path: Path) -
     outputs = parse(write_capture(tmp_path, views=1, slices=4, test_views=0, split_lists=False))
     assert len(outputs.image_filenames) == 4
     assert torch.isfinite(outputs.cameras.camera_to_worlds).all()
-    assert 0.9 < float(outputs.metadata["lens"]["focus_distance"].median()) < 1.1
+    assert 0.9 < float(outputs.metadata["lens"].focus_distance.median()) < 1.1
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from nerfstudio.cameras.cameras import Cameras
+from numpy.typing import NDArray
 
-from macro_splat.data.cache import CachedView, TensorStore
 from macro_splat.model.background import AROUND_POINT
-from macro_splat.model.initialization import _find_silhouettes
+from macro_splat.model.initialization import find_silhouettes
+from macro_splat.model.sensor_noise import SensorNoise
 
 WIDTH, HEIGHT = 1702, 1301
 """Reduced by 2; a row is left over."""
@@ -19,7 +18,7 @@ ROW, COLUMN, HALF = 600, 500, 100
 """Of a bright square."""
 
 
-def views(there: list[bool], noise: float) -> list[CachedView]:
+def photographs(there: list[bool], noise: float) -> list[NDArray[np.uint8]]:
     """Photographs in uint8, with a bright square or without."""
     generator = np.random.default_rng(0)
     result = []
@@ -28,8 +27,7 @@ def views(there: list[bool], noise: float) -> list[CachedView]:
         if shown:
             picture[ROW - HALF : ROW + HALF, COLUMN - HALF : COLUMN + HALF] = 0.8
         picture = (picture + generator.normal(scale=noise, size=picture.shape)).clip(0, 1)
-        image = torch.from_numpy(np.round(255 * picture).astype(np.uint8))
-        result.append(CachedView(TensorStore(10**9), {"image": image}))
+        result.append(np.round(255 * picture).astype(np.uint8))
     return result
 
 
@@ -41,24 +39,23 @@ def cameras(count: int) -> Cameras:
 
 
 def test_of_photographs_at_full_size() -> None:
-    shown = views([True, True, False], noise=0.02)
-    config = SimpleNamespace(defocus=SimpleNamespace(sensor_noise=True))
-    model = SimpleNamespace(background=torch.zeros(3), device=torch.device("cpu"), config=config)
-    _find_silhouettes(model, shown, cameras(3), torch.tensor([[-0.2, 0.1, -2.0]]))  # type: ignore[arg-type]
-    assert not model.cluttered
+    shown = photographs([True, True, False], noise=0.02)
+    masks: dict[int, NDArray[np.bool_]] = {}
+    black, point = np.zeros(3, np.float32), np.array([[-0.2, 0.1, -2.0]])
+    found = find_silhouettes(shown, cameras(3), black, point, masks.__setitem__)
+    assert found.plain
     # Noise is measured on the photographs as they are: reduced ones have half of it.
-    assert model.sensor_noise.scatter.numpy() == pytest.approx(0.02, rel=0.07)
+    noise = SensorNoise.of_background(found.samples, black, torch.device("cpu"))
+    assert noise.scatter.numpy() == pytest.approx(0.02, rel=0.07)
 
     rows, columns = np.indices((HEIGHT, WIDTH))
     square = np.maximum(abs(rows + 0.5 - ROW), abs(columns + 0.5 - COLUMN))
     distance = np.hypot(rows + 0.5 - ROW, columns + 0.5 - COLUMN)
-    for view in shown:
-        assert view["empty"].shape == (HEIGHT, WIDTH, 1)
-    for view in shown[:2]:
-        empty = view["empty"][..., 0].numpy()
+    assert [masks[view].shape for view in range(3)] == 3 * [(HEIGHT, WIDTH)]
+    for empty in (masks[0], masks[1]):
         assert not empty[square < HALF].any()
         assert empty[square > HALF + 20].mean() > 0.99
-    without = shown[2]["empty"][..., 0].numpy()
+    without = masks[2]
     reach = AROUND_POINT * WIDTH
     assert not without[distance < reach - 4].any()
     assert without[distance > reach + 8].mean() > 0.99

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from plyfile import PlyData
 from torch import Tensor
 
 from macro_splat.data.datamanager import MacroDataManagerConfig
+from macro_splat.data.lens import Lens
 from macro_splat.defocus import Origin, PerViewLens
 from macro_splat.defocus.estimate import estimate_lens
 from macro_splat.model.lens_initialization import FALLBACK_SIGMA_PX, initialize_lens, report_lens
@@ -32,10 +34,11 @@ class Started:
         manager = MacroDataManagerConfig(data=folder).setup(device="cpu", test_mode="val")
         self.scale: float = manager.train_dataset.metadata["dataparser_scale"]
         self.cameras: Cameras = manager.train_dataset.cameras
+        self.given: Lens = manager.train_lens
         self.photographs = [batch["image"].numpy() for batch in manager.cached_train]
         self.points: Tensor | None = None if without_points else manager.train_dataset.metadata["points3D_xyz"]
         self.lens = PerViewLens(len(self.cameras))
-        self.start = initialize_lens(self.lens, self.photographs, self.cameras, self.points)
+        self.start = initialize_lens(self.lens, self.given, self.photographs, self.cameras, self.points)
         self.source = self.start.source
 
     @property
@@ -94,7 +97,7 @@ def test_photographs_are_not_looked_at_where_the_optics_are_given(tmp_path: Path
     start = Started(capture(tmp_path))
     black = [np.zeros_like(photograph) for photograph in start.photographs]
     lens = PerViewLens(VIEWS)
-    initialize_lens(lens, black, start.cameras, None)
+    initialize_lens(lens, start.given, black, start.cameras, None)
     assert torch.equal(lens.focus_distance(), start.lens.focus_distance())
 
 
@@ -109,7 +112,9 @@ def test_without_optics_all_is_estimated(tmp_path: Path) -> None:
 def test_the_scale_of_the_photographs_values_does_not_matter(tmp_path: Path) -> None:
     start = Started(capture(tmp_path, optics=False))
     lens = PerViewLens(VIEWS)
-    initialize_lens(lens, [p.astype(np.float32) / 255 for p in start.photographs], start.cameras, start.points)
+    initialize_lens(
+        lens, start.given, [p.astype(np.float32) / 255 for p in start.photographs], start.cameras, start.points
+    )
     torch.testing.assert_close(lens.focus_distance(), start.lens.focus_distance(), rtol=1e-3, atol=0)
 
 
@@ -154,7 +159,7 @@ def test_too_few_points_to_estimate_from(tmp_path: Path, count: int) -> None:
     assert start.lens.num_views == VIEWS
     lens = PerViewLens(VIEWS)
     points = 0.02 * torch.randn(count, 3, generator=torch.Generator().manual_seed(0))
-    source = initialize_lens(lens, start.photographs, start.cameras, points).source
+    source = initialize_lens(lens, start.given, start.photographs, start.cameras, points).source
     assert "learnt" in source
     torch.testing.assert_close(lens.focus_distance(), start.lens.focus_distance(), rtol=0.05, atol=0)
 
@@ -163,7 +168,7 @@ def test_photographs_without_any_texture(tmp_path: Path) -> None:
     start = Started(capture(tmp_path, optics=False))
     flat = [np.full_like(photograph, 128) for photograph in start.photographs]
     lens = PerViewLens(VIEWS)
-    initialize_lens(lens, flat, start.cameras, start.points)
+    initialize_lens(lens, start.given, flat, start.cameras, start.points)
     assert torch.isfinite(lens.focus_distance()).all()
     assert (lens.focus_distance() > 0).all()
     assert torch.isfinite(lens.aperture_radius()).all()
@@ -174,7 +179,7 @@ def test_what_was_learnt_before_is_forgotten(tmp_path: Path) -> None:
     with torch.no_grad():
         for parameter in start.lens.parameters():
             parameter.fill_(0.3)
-    initialize_lens(start.lens, start.photographs, start.cameras, start.points)
+    initialize_lens(start.lens, start.given, start.photographs, start.cameras, start.points)
     assert all(not parameter.any() for parameter in start.lens.parameters())
 
 
@@ -253,7 +258,7 @@ def test_a_view_that_shows_nothing_is_a_guess(tmp_path: Path) -> None:
     turned[2, :, :3] *= torch.tensor([-1.0, 1.0, -1.0])  # looks the other way
     start.cameras.camera_to_worlds = turned
     lens = PerViewLens(VIEWS)
-    blind = initialize_lens(lens, start.photographs, start.cameras, start.points)
+    blind = initialize_lens(lens, start.given, start.photographs, start.cameras, start.points)
     assert lens.focus_origin.tolist() == [Origin.GUESSED if i == 2 else Origin.ESTIMATED for i in range(VIEWS)]
     assert lens.focus_uncertainty.isinf().tolist() == [i == 2 for i in range(VIEWS)]
     assert f"1 of {VIEWS} views show too little" in blind.source
@@ -270,9 +275,9 @@ def start_with_tags(start: Started, points: Tensor | None, **tags: float | list[
     """The lens as it starts where EXIF tags also say something; lengths in mm, NaN = nothing."""
     for key, values in tags.items():
         column = torch.tensor(values).expand(VIEWS) if isinstance(values, float) else torch.tensor(values)
-        start.cameras.metadata[key] = column[:, None] * start.scale
+        start.given = replace(start.given, **{key: column[:, None] * start.scale})
     lens = PerViewLens(VIEWS)
-    start.source = initialize_lens(lens, start.photographs, start.cameras, points).source
+    start.source = initialize_lens(lens, start.given, start.photographs, start.cameras, points).source
     return lens
 
 

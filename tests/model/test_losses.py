@@ -183,4 +183,4 @@ def test_only_our_sharp_picture_is_held_crisp(build: Build, mode: str, crisp: bo
     trainer = build(mode=mode)
     model = begin(trainer)
     camera, batch = training_view(trainer, 0)
-    assert ("crisp" in model.get_loss_dict(model.get_outputs(camera), batch)) is crisp
+    assert ("binarization" in model.get_loss_dict(model.get_outputs(camera), batch)) is crisp

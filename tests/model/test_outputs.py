@@ -153,8 +153,8 @@ def test_clarity_is_that_of_the_training(trainer, model, monkeypatch: pytest.Mon
     camera, _ = training_view(trainer, 0)
     outputs = render_sharp(model, camera)
     depth = torch.where(outputs["accumulation"] > 0, outputs["depth"], 0.0)
-    monkeypatch.setattr(model.head.config, "blurred_weight", 0.5)  # at 1 the loss does not ask for it
-    expected = model.head.clarity(0, depth, camera.fx[0, 0]) * outputs["accumulation"]
+    monkeypatch.setattr(model.blur_model.config, "blurred_weight", 0.5)  # at 1 the loss does not ask for it
+    expected = model.blur_model.clarity(0, depth, camera.fx[0, 0]) * outputs["accumulation"]
     torch.testing.assert_close(outputs["clarity"], expected, atol=1e-4, rtol=0)
     assert float(outputs["clarity"][outputs["accumulation"] > 0.5].min()) < 0.9
     empty = outputs["accumulation"] == 0

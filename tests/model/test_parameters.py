@@ -136,7 +136,7 @@ def test_the_slices_of_a_stack_share_an_aperture(build: Build, tmp_path: Path) -
     folder = write_capture(tmp_path / "stacks", views=3, slices=2, width=64, height=48)
     trainer = build(folder)
     group = trainer.pipeline.model.lens.group
-    stacks = trainer.pipeline.datamanager.train_dataset.metadata["lens"]["stack_id"].reshape(-1)
+    stacks = trainer.pipeline.datamanager.train_dataset.metadata["stack_id"].reshape(-1)
     assert len(group) == 6
     assert torch.equal(group[:, None] == group, stacks[:, None] == stacks)
     assert len(trainer.pipeline.model.lens.log_aperture_residual) == 3
@@ -144,8 +144,8 @@ def test_the_slices_of_a_stack_share_an_aperture(build: Build, tmp_path: Path) -
 
 def test_the_lens_starts_as_the_capture_says(trainer: MacroSplatTrainer) -> None:
     model, cameras = trainer.pipeline.model, trainer.pipeline.datamanager.train_dataset.cameras
-    torch.testing.assert_close(model.lens.focus_distance(), cameras.metadata["focus_distance"][:, 0])
-    torch.testing.assert_close(model.lens.aperture_radius(), cameras.metadata["aperture_radius"][:, 0])
+    torch.testing.assert_close(model.lens.focus_distance(), cameras.metadata["lens"].focus_distance[:, 0])
+    torch.testing.assert_close(model.lens.aperture_radius(), cameras.metadata["lens"].aperture_radius[:, 0])
 
 
 def test_what_is_learnt_is_not_forgotten_at_a_later_step(trainer: MacroSplatTrainer) -> None:

@@ -42,7 +42,7 @@ def test_the_loaded_model_is_the_trained_one(loaded: Run, trained_run: Path) -> 
     assert torch.equal(loaded.model.means, state["_model.gauss_params.means"])
     lens = loaded.model.lens
     assert lens is not None
-    assert torch.equal(lens.focus_offset_px, state["_model.head.lens.focus_offset_px"])
+    assert torch.equal(lens.focus_offset_px, state["_model.blur_model.lens.focus_offset_px"])
 
 
 def test_it_renders_what_nerfstudio_renders(loaded: Run, trained_run: Path) -> None:
@@ -165,7 +165,7 @@ def test_checkpoints(copy: Path) -> None:
     assert "is broken" in complaint()
     torch.save({"pipeline": 3}, checkpoint)
     assert "is no checkpoint" in complaint()
-    name = "_model.head.lens.focus_offset_px"
+    name = "_model.blur_model.lens.focus_offset_px"
     state = whole["pipeline"]
     torch.save({"step": 1, "pipeline": {k: v for k, v in state.items() if k != name}}, checkpoint)
     assert "lacks head.lens.focus_offset_px" in complaint()

@@ -95,7 +95,7 @@ def test_a_distorted_photograph_and_its_camera_are_straight_at_their_own_size(tm
 
 
 def test_views_are_spread_over_the_poses_and_stacks_show_their_middle() -> None:
-    stacks = {"lens": {"stack_id": torch.tensor([[0], [0], [0], [7], [7], [7], [9], [9], [9]])}}
+    stacks = {"stack_id": torch.tensor([[0], [0], [0], [7], [7], [7], [9], [9], [9]])}
     assert spread_views(stacks, 9, 2) == [1, 7]
     assert spread_views(stacks, 9, 99) == [1, 4, 7]
     assert spread_views({}, 10, 5) == [1, 3, 5, 7, 9]

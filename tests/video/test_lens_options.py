@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from macro_splat.data.lens import Lens
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
 from macro_splat.video.lens_options import LensOptions
 
-LENS = {"f_number": torch.tensor([[2.8]]), "focal_length_mm": torch.tensor([[50.0]])}
+LENS = replace(Lens.unknown(1), f_number=torch.tensor([[2.8]]), focal_length_mm=torch.tensor([[50.0]]))
 IN_MM = {"dataparser_scale": 0.01, "mm_per_unit": 1.0, "lens": LENS}
 TYPICAL = VirtualLens(1.25, 0.08)
 CAMERA: Any = None

@@ -1,14 +1,18 @@
 """Millimetres and f-numbers."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
+from macro_splat.data.lens import Lens
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.viewer.lens_units import LensUnits, focus_range, on_steps, slider_range
 
-LENS = {"focal_length_mm": torch.tensor([[50.0], [math.nan]]), "f_number": torch.tensor([[2.8], [2.8]])}
+LENS = replace(
+    Lens.unknown(2), focal_length_mm=torch.tensor([[50.0], [math.nan]]), f_number=torch.tensor([[2.8], [2.8]])
+)
 
 
 def test_millimetres_and_f_numbers_where_the_capture_tells_them() -> None:
@@ -27,7 +31,7 @@ def test_millimetres_and_f_numbers_where_the_capture_tells_them() -> None:
     [
         ({}, "units", 1.0),
         ({"dataparser_scale": 0.5, "mm_per_unit": None, "scene_unit": None}, "units", 2.0),
-        ({"dataparser_scale": 0.5, "mm_per_unit": 1.0, "lens": {}}, "mm", 2.0),
+        ({"dataparser_scale": 0.5, "mm_per_unit": 1.0, "lens": Lens.unknown(2)}, "mm", 2.0),
     ],
 )
 def test_no_f_numbers_without_focal_length_or_scale(metadata: dict, name: str, length: float) -> None:

@@ -25,7 +25,7 @@ def trainer(tmp_path_factory: pytest.TempPathFactory):
 
 
 def panel_of(trainer) -> MacroLensPanel:
-    panel = getattr(trainer.pipeline.model, MacroLensPanel.title)
+    panel = getattr(trainer.pipeline, MacroLensPanel.title)
     assert isinstance(panel, MacroLensPanel)
     return panel
 

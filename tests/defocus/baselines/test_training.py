@@ -34,7 +34,7 @@ def test_training_moves_the_head_and_lowers_the_loss(name: str, capture: Path, t
     torch.manual_seed(0)
     trainer = make_trainer(capture, tmp_path, name)
     model = trainer.pipeline.model
-    before = {key: tensor.clone() for key, tensor in model.head.state_dict().items()}
+    before = {key: tensor.clone() for key, tensor in model.blur_model.state_dict().items()}
     camera, batch = trainer.pipeline.datamanager.fixed_indices_eval_dataloader[0]
     losses, sizes = [], []
     train_iteration = trainer.train_iteration
@@ -50,7 +50,7 @@ def test_training_moves_the_head_and_lowers_the_loss(name: str, capture: Path, t
     # Losses of pictures of different size do not compare.
     first = sizes.index(sizes[-1])
     assert sum(losses[-5:]) < 0.9 * sum(losses[first : first + 5])
-    moved = [key for key, tensor in model.head.state_dict().items() if not torch.equal(tensor, before[key])]
+    moved = [key for key, tensor in model.blur_model.state_dict().items() if not torch.equal(tensor, before[key])]
     if name == "coc":
         assert "lens.focus_offset_px" in moved
     else:
@@ -62,7 +62,7 @@ def test_training_moves_the_head_and_lowers_the_loss(name: str, capture: Path, t
     model.eval()
     shown = model.get_outputs_for_camera(camera)["rgb"]
     with torch.no_grad():
-        for parameter in model.head.parameters():
+        for parameter in model.blur_model.parameters():
             parameter.add_(1.0)
     assert torch.equal(model.get_outputs_for_camera(camera)["rgb"], shown)
     assert shown.shape == batch["image"].shape
