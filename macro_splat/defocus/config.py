@@ -1,9 +1,14 @@
-"""Settings of the defocus model."""
+"""Settings of the defocus model.
+
+Aliases are the names that options had in version 0.1.0.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.conf import arg
 
 Mode = Literal["off", "splat", "image", "pixel-kernel", "covariance", "coc"]
 
@@ -15,7 +20,7 @@ class DefocusConfig:
     mode: Mode = "image"
     """image: every pixel of the rendered picture gathers its circle of confusion. splat: every Gaussian is widened by
     the circle of confusion at its depth. off: plain splats, which learn the blur into the model. The others are known
-    methods to compare with, see macro_splat/rivals/."""
+    methods to compare with, see macro_splat/defocus/baselines/."""
     linear_light: bool = True
     """image: add up light as a sensor does, not the values of the sRGB curve."""
     depth_edges: bool = True
@@ -35,12 +40,12 @@ class DefocusConfig:
     bound. It counts while the model is too coarse to tell, and a smaller blur always seems to fit better."""
     silhouette_weight: float = 0.1
     """Weight of the opacity where the photographs show nothing but a plain background."""
-    sensor_noise: bool = True
+    sensor_noise: Annotated[bool, arg(aliases=("--pipeline.model.defocus.clipped-noise",))] = True
     """Of a black or white background: tell the picture how much brighter or darker the sensor's noise, clipped there,
     makes it on average, before it is compared with the photograph. False: silhouettes grow by that light."""
     blurred_weight: float = 1.0
     """image: weight in the loss of a pixel that is far out of focus, against 1 for one in focus."""
-    binarization_weight: float = 1.0
+    binarization_weight: Annotated[float, arg(aliases=("--pipeline.model.defocus.crisp-weight",))] = 1.0
     """image: weight of half-transparency in the sharp picture, which real surfaces do not have."""
     blur_net: bool = False
     """image, splat: a small network scales the blur by place, depth and view, between 0.67 and 1.49 times."""

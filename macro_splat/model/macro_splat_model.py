@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.models.splatfacto import RGB2SH, SplatfactoModel, SplatfactoModelConfig
 from torch import Tensor
 from torch.nn import Parameter
+from tyro.conf import arg
 
 from macro_splat.compat.lpips import optional_lpips
 from macro_splat.compat.malloc_arenas import limit_arenas
@@ -51,7 +52,7 @@ class MacroSplatModelConfig(SplatfactoModelConfig):
     _target: type = field(default_factory=lambda: MacroSplatModel)
     defocus: DefocusConfig = field(default_factory=DefocusConfig)
     """The model of the lens's blur."""
-    num_init_gaussians: int = 12_000
+    num_init_gaussians: Annotated[int, arg(aliases=("--pipeline.model.num-seeds",))] = 12_000  # its name in 0.1.0
     """Gaussians to start from: the capture's sparse points, made denser between neighbours up to this number."""
     background_color: Literal["auto", "random", "black", "white"] = "auto"  # type: ignore[assignment]
     """auto: the plain colour that surrounds the object in the photographs if there is one, else black."""
