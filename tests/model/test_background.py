@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from scipy import ndimage
 
 from macro_splat.model.background import (
     AROUND_POINT,
     SilhouetteConsistency,
     empty_pixels,
-    opacity_binarization,
     plain_background,
 )
 
@@ -126,11 +124,11 @@ def test_clutter_has_no_empty_pixels() -> None:
 INTRINSICS = np.array([[100.0, 0.0, 60.0], [0.0, 100.0, 45.0], [0.0, 0.0, 1.0]])
 
 
-def contradictions(empties: list[np.ndarray], points: list[list[float]]) -> SilhouetteConsistency:
+def consistency(empties: list[np.ndarray], points: list[list[float]]) -> SilhouetteConsistency:
     """Of photographs by one camera at one place."""
     found = SilhouetteConsistency(np.array(points))
     for view, empty in enumerate(empties):
-        found.look(view, empty, np.eye(4), INTRINSICS)
+        found.add_view(view, empty, np.eye(4), INTRINSICS)
     return found
 
 
@@ -140,41 +138,14 @@ def test_what_some_photographs_show_is_not_known_to_be_empty_in_others() -> None
     there[30:50, 50:75] = False
     gone[30:60, 50:62] = False
     point, on_object = [0.201, -0.099, 2.0], [-0.1, 0.0, 2.0]
-    found = contradictions([there, there, gone, gone, there], [point, on_object])
-    assert found.views() == [2, 3]
+    found = consistency([there, there, gone, gone, there], [point, on_object])
+    assert found.conflicting_views() == [2, 3]
     rows, columns = np.indices(there.shape)
     around = np.hypot(rows - 40, columns - 70) <= AROUND_POINT * 120
-    for view in found.views():
+    for view in found.conflicting_views():
         assert (found.prune(view, gone) == (gone & ~around)).all()
 
 
 def test_a_point_where_most_photographs_find_nothing_is_a_mistake() -> None:
     nothing, something = np.ones((90, 120), bool), np.zeros((90, 120), bool)
-    assert contradictions([nothing, nothing, something], [[0.0, 0.0, 1.0]]).views() == []
-
-
-def silhouette(width: float) -> torch.Tensor:
-    """[40, 60, 1] opacity that falls from 1 to 0 over so many pixels, off the pixels' grid."""
-    columns = torch.arange(60, dtype=torch.float32)
-    return (0.5 + (30.3 - columns) / width).clamp(0, 1).expand(40, 60)[..., None].contiguous()
-
-
-def test_a_crisp_silhouette_is_not_punished() -> None:
-    assert opacity_binarization(silhouette(1.0)) == 0
-    assert opacity_binarization(torch.ones(40, 60, 1)) == 0
-
-
-def test_fuzz_is_punished_the_more_the_wider() -> None:
-    losses = [float(opacity_binarization(silhouette(width))) for width in (2.0, 4.0, 8.0, 16.0)]
-    assert losses == sorted(losses)
-    assert losses[1] > 0.005
-    assert opacity_binarization(torch.full((40, 60, 1), 0.5)) == pytest.approx(0.25)
-
-
-def test_slope_of_half_transparency_makes_it_crisper() -> None:
-    alpha = silhouette(8.0).requires_grad_()
-    opacity_binarization(alpha).backward()
-    assert alpha.grad is not None
-    inside = alpha.detach()
-    assert (alpha.grad[(inside > 0.55) & (inside < 0.95)] < 0).all()
-    assert (alpha.grad[(inside > 0.05) & (inside < 0.45)] > 0).all()
+    assert consistency([nothing, nothing, something], [[0.0, 0.0, 1.0]]).conflicting_views() == []
