@@ -43,7 +43,7 @@ def nearest_to_axes(
 
 
 def object_centre(camera_to_world: NDArray[np.float64], points: SparsePoints | None) -> NDArray[np.float64] | None:
-    """Return where the object is, [3]: the point nearest to all optical axes, or the points' median if they are parallel.
+    """Return where the object is, [3]: the point nearest to all optical axes, or if parallel the median of the points.
 
     The axes come first because sparse points may lie on the background.
 
