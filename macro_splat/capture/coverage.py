@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from macro_splat.capture.format import SparsePoints
 
-CONVERGING = 0.02
-"""Least mean squared sine between optical axes, in any plane, from which on their crossing is taken for the object."""
+CONVERGING, NOT_PARALLEL = 0.02, 1e-3
+"""Least mean squared sine between optical axes, in any plane, from which on their crossing is taken for the object, or
+is found at all."""
 STEEP = 70.0
 """Degrees of elevation beyond which a camera looks down on all sides alike: its azimuth says nothing."""
 
@@ -22,11 +23,29 @@ class Gap(NamedTuple):
     width: float
 
 
-def object_centre(camera_to_world: NDArray[np.float64], points: SparsePoints | None) -> NDArray[np.float64] | None:
-    """Where the object is, [3]: the point nearest to all optical axes, or where those run parallel the points' median.
+def nearest_to_axes(
+    camera_to_world: NDArray[np.floating], least_convergence: float = NOT_PARALLEL
+) -> NDArray[np.floating] | None:
+    """Return the point [3] nearest to all optical axes, or None where they run parallel.
 
-    The axes come first because sparse points may lie on the background. The sum of squared distances of x from the
-    lines c_i + t·d_i is least where Σ(I − d_i d_iᵀ)(x − c_i) = 0.
+    The sum of squared distances of x from the lines c_i + t·d_i is least where Σ(I − d_i d_iᵀ)(x − c_i) = 0.
+
+    Args:
+        camera_to_world: [V, 3 or 4, 4], OpenGL axes, V ≥ 1.
+        least_convergence: least mean squared sine between the axes, in any plane, at which they do not run parallel.
+    """
+    axes, centres = -camera_to_world[:, :3, 2], camera_to_world[:, :3, 3]
+    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
+    system = across.sum(axis=0)
+    if np.linalg.eigvalsh(system)[0] < least_convergence * len(axes):
+        return None
+    return np.linalg.solve(system, (across @ centres[:, :, None]).sum(axis=0)[:, 0])
+
+
+def object_centre(camera_to_world: NDArray[np.float64], points: SparsePoints | None) -> NDArray[np.float64] | None:
+    """Return where the object is, [3]: the point nearest to all optical axes, or if parallel the median of the points.
+
+    The axes come first because sparse points may lie on the background.
 
     Args:
         camera_to_world: [V, 4, 4], OpenGL axes, V ≥ 1.
@@ -34,17 +53,14 @@ def object_centre(camera_to_world: NDArray[np.float64], points: SparsePoints | N
     Returns:
         None where neither says anything.
     """
-    axes, centres = -camera_to_world[:, :3, 2], camera_to_world[:, :3, 3]
-    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
-    normal = across.mean(axis=0)
-    if np.linalg.eigvalsh(normal)[0] >= CONVERGING:
-        crossing: NDArray[np.float64] = np.linalg.solve(normal, np.einsum("vij,vj->i", across, centres) / len(centres))
-        return crossing
-    return None if points is None else np.asarray(np.median(points.xyz, axis=0), dtype=np.float64)
+    centre = nearest_to_axes(camera_to_world, CONVERGING)
+    if centre is None and points is not None:
+        centre = np.median(points.xyz, axis=0)
+    return None if centre is None else np.asarray(centre, dtype=np.float64)
 
 
 def directions(camera_to_world: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Azimuth in (−180, 180], counterclockwise from +x, and elevation of each camera seen from the object, z up.
+    """Return azimuth in (−180, 180], counterclockwise from +x, and elevation of each camera seen from the object, z up.
 
     Args:
         camera_to_world: [V, 4, 4]. centre: [3], of the object.
@@ -57,7 +73,7 @@ def directions(camera_to_world: NDArray[np.float64], centre: NDArray[np.float64]
 
 
 def azimuth_gaps(azimuth_elevation: NDArray[np.float64], wider_than: float) -> list[Gap]:
-    """The ways around the object, wider than so many degrees, on which no camera stands; the widest first.
+    """Return the ways around the object, wider than so many degrees, on which no camera stands; the widest first.
 
     Cameras that look down (or up) steeply are left aside. There is no gap where none is left.
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+DISTORTION_KEYS = ("k1", "k2", "k3", "k4", "p1", "p2")
+"""Of OpenCV's distortion, in nerfstudio's order."""
 SCENE_UNIT_IN_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 """Millimetres per scene unit, by the names that `scene_unit` may have."""
 STACK_MOTIONS = ("ring", "rail")
@@ -28,7 +30,12 @@ class Intrinsics:
     width: int
     height: int
     distortion: tuple[float, float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    """k1, k2, k3, k4, p1, p2: nerfstudio's order."""
+    """By `DISTORTION_KEYS`."""
+
+    def resized(self, width: int, height: int) -> Intrinsics:
+        """Return the same camera with an image of another size."""
+        x, y = width / self.width, height / self.height
+        return Intrinsics(self.fl_x * x, self.fl_y * y, self.cx * x, self.cy * y, width, height, self.distortion)
 
 
 @dataclass(frozen=True)
@@ -108,3 +115,11 @@ class Capture:
     def mm_per_unit(self) -> float | None:
         """Millimetres per scene unit; None = scale unknown."""
         return None if self.scene_unit is None else SCENE_UNIT_IN_MM[self.scene_unit]
+
+
+def nearest_rigid(pose: np.ndarray) -> np.ndarray:
+    """Return a pose [4, 4] whose rotation is one to the last digit, though the file rounds."""
+    u, _, vt = np.linalg.svd(pose[:3, :3])
+    rigid = np.eye(4)
+    rigid[:3, :3], rigid[:3, 3] = u @ vt, pose[:3, 3]
+    return rigid

@@ -21,7 +21,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from macro_splat.capture import Capture, Frame, read_capture
-from macro_splat.capture.plausible import entrance_pupil_radius_mm
+from macro_splat.capture.plausibility import entrance_pupil_radius_mm
 from macro_splat.data.lens import Lens
 from macro_splat.data.random_points import points_in_view
 from macro_splat.data.split import group_by_pose, split_frames

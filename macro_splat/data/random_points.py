@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from macro_splat.capture.coverage import nearest_to_axes
+
 COUNT = 12_000
 FILL = 0.7
 """Radius of the ball of points over that of the largest ball seen whole by the median view: objects fill pictures."""
@@ -19,7 +21,7 @@ def centre_of_attention(poses: NDArray[np.float64], fallback_distance: float) ->
         poses: [N, 3, 4] camera-to-world, the camera looking along −z.
         fallback_distance: used where the axes do not meet in front of the cameras.
     """
-    centre = _meeting_point(poses)
+    centre = _crossing(poses)
     if centre is None:
         centre = (poses[:, :, 3] - fallback_distance * poses[:, :, 2]).mean(axis=0)
     return centre
@@ -27,17 +29,15 @@ def centre_of_attention(poses: NDArray[np.float64], fallback_distance: float) ->
 
 def axes_meet(poses: NDArray[np.float64]) -> bool:
     """Whether the cameras [N, 3, 4] look at one thing: their axes are not all but parallel, and meet before them."""
-    return _meeting_point(poses) is not None
+    return _crossing(poses) is not None
 
 
-def _meeting_point(poses: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    axes, origins = -poses[:, :, 2], poses[:, :, 3]
-    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
-    system = across.sum(axis=0)
-    if np.linalg.eigvalsh(system)[0] <= 1e-3 * len(poses):
+def _crossing(poses: NDArray[np.float64]) -> NDArray[np.floating] | None:
+    """Return where the axes cross, if that lies before most cameras."""
+    centre = nearest_to_axes(poses)
+    if centre is None or np.median(((centre - poses[:, :, 3]) * -poses[:, :, 2]).sum(axis=1)) <= 0:
         return None
-    centre = np.linalg.solve(system, (across @ origins[:, :, None]).sum(axis=0)[:, 0])
-    return centre if np.median(((centre - origins) * axes).sum(axis=1)) > 0 else None
+    return centre
 
 
 def points_in_view(

@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from macro_splat.ops.pinhole import project
+from macro_splat.photographs.background import (
+    BACKGROUND_TOLERANCE,
+    MIN_BACKGROUND_SHARE,
+    NEIGHBOURHOOD_PX,
+    border_mask,
+    border_pixels,
+    largest_deviation,
+    share_of_colour,
+)
 
-TOLERANCE = 0.06
-"""How far a border pixel may be from the common colour, per channel, to count as it; sensor noise is within."""
-SHARE = 0.6
-"""Share of all border pixels that must have the common colour: the rest is where the object touches the border."""
-NEIGHBOURHOOD = 5
-"""Pixels along the square that is averaged to tell the background from an object's outskirts through the noise."""
 AROUND_POINT = 0.05
 """Share of a photograph's longer edge: so far around a sparse point its surface may reach."""
 MOST = 0.6
@@ -30,12 +33,11 @@ def plain_background(photographs: Iterable[NDArray]) -> NDArray[np.float32]:
     """
     borders = []
     for photograph in photographs:
-        edges = [photograph[0], photograph[-1], photograph[:, 0], photograph[:, -1]]
-        border = np.concatenate([edge[..., :3].reshape(-1, 3) for edge in edges]).astype(np.float32)
+        border = border_pixels(photograph)[:, :3].astype(np.float32)
         borders.append(border / 255.0 if photograph.dtype == np.uint8 else border)
     pixels = np.concatenate(borders)
     common = np.median(pixels, axis=0)
-    plain = (np.abs(pixels - common) <= TOLERANCE).all(axis=1).mean() >= SHARE
+    plain = share_of_colour(pixels, common) >= MIN_BACKGROUND_SHARE
     return common.astype(np.float32) if plain else np.zeros(3, np.float32)
 
 
@@ -53,19 +55,13 @@ def empty_pixels(photograph: NDArray, background: NDArray[np.float32]) -> NDArra
     picture = photograph[..., :3].astype(np.float32)
     if photograph.dtype == np.uint8:
         picture /= 255.0
-    difference = ndimage.uniform_filter(np.abs(picture - background).mean(axis=2), NEIGHBOURHOOD)
-    border = np.concatenate([difference[0], difference[-1], difference[:, 0], difference[:, -1]])
-    border = border[border <= TOLERANCE]
-    if len(border) < SHARE * 2 * sum(difference.shape):
+    difference = ndimage.uniform_filter(np.abs(picture - background).mean(axis=2), NEIGHBOURHOOD_PX)
+    border = border_pixels(difference)
+    if (border <= BACKGROUND_TOLERANCE).sum() < MIN_BACKGROUND_SHARE * len(border):
         return None
-    usual = np.median(border)
-    scatter = 1.4826 * np.median(np.abs(border - usual))
-    plain = difference <= usual + 5.0 * scatter + 0.5 / 255.0
-    frame = np.zeros_like(plain)
-    frame[[0, -1]] = frame[:, [0, -1]] = True
-    return ndimage.binary_erosion(
-        ndimage.binary_propagation(plain & frame, mask=plain), iterations=NEIGHBOURHOOD // 2, border_value=1
-    )
+    plain = difference <= largest_deviation(border)[0]
+    connected = ndimage.binary_propagation(plain & border_mask(plain.shape), mask=plain)
+    return ndimage.binary_erosion(connected, iterations=NEIGHBOURHOOD_PX // 2, border_value=1)
 
 
 class SilhouetteConsistency:

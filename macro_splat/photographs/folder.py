@@ -13,7 +13,7 @@ from PIL import Image, features
 
 from macro_splat.errors import MacroSplatError
 from macro_splat.photographs.raw import RAW_SUFFIXES, is_raw
-from macro_splat.utils.messages import brief
+from macro_splat.utils.messages import brief, first_few
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"}) | (
     {".webp"} if features.check("webp") else frozenset()
@@ -25,19 +25,19 @@ OTHER_SUFFIXES = frozenset(
 """What may be photographs or films of the object, and is not read."""
 MASK_FOLDERS = ("masks", "mask")
 MASK_ENDINGS = (".mask", "_mask", "-mask")
-LONGEST_NAME = 239
+MAX_NAME_BYTES = 239
 """Bytes; file systems take 255, and what is kept of a photograph has its name and a longer ending."""
 CAPTURE_FILES = (".process", "process.json", "transforms.json")
 """A folder with one of these is a capture: its pictures are copies."""
-SURELY_GREY, EXTREME, MOSTLY = 2, 16, 0.9
+MAX_MASK_CHROMA, EXTREME_MARGIN, MIN_EXTREME_SHARE = 2, 16, 0.9
 """A mask has no colours, and nearly all of it is nearly black or nearly white (of 255)."""
-LARGER = 1.05
+REDUCED_COPY_RATIO = 1.05
 """From this ratio of pixels on, one version of a photograph is a reduced copy of the other."""
 SAME_MOMENT_S = 2.0
 """Versions of a photograph were taken at the same time, within what tools round to."""
 
-Tell = Callable[[str, str], None]
-"""Called with what is to be known, and what to do about it."""
+NoteCallback = Callable[[str, str], None]
+"""Called with what the user should know, and what to do about it."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Listing:
 
 
 def list_pictures(folder: Path, leave_out: Iterable[Path]) -> Listing:
-    """What lies in a folder and those below it; hidden files, masks and captures do not count.
+    """List what lies in a folder and those below it; hidden files, masks and captures do not count.
 
     Args:
         leave_out: folders that are passed over without a word.
@@ -78,39 +78,39 @@ def list_pictures(folder: Path, leave_out: Iterable[Path]) -> Listing:
 
 
 def check_names(paths: Iterable[Path], folder: Path) -> None:
-    """Complain about a name that is too long to be kept in a capture.
+    """Refuse a name that is too long to be kept in a capture.
 
     Raises:
         MacroSplatError: it is, of a file or of a folder.
     """
     for path in paths:
-        long = next((p for p in path.relative_to(folder).parts if len(os.fsencode(p)) > LONGEST_NAME), None)
+        long = next((p for p in path.relative_to(folder).parts if len(os.fsencode(p)) > MAX_NAME_BYTES), None)
         if long is not None:
             raise MacroSplatError(
                 f"{folder}: the name {brief(long)} has {len(os.fsencode(long))} bytes, and what belongs to a "
-                f"photograph is kept under a longer one; rename it to {LONGEST_NAME} or fewer"
+                f"photograph is kept under a longer one; rename it to {MAX_NAME_BYTES} or fewer"
             )
 
 
-def tell_of(found: Listing, folder: Path, tell: Tell) -> None:
-    """Say what was passed over that the user may have wanted."""
+def report_skipped(found: Listing, folder: Path, note: NoteCallback) -> None:
+    """Report what was passed over that the user may have wanted."""
     if found.captures:
         names = [brief(path.relative_to(folder).as_posix()) for path in found.captures]
-        tell(
-            f"{len(names)} earlier capture(s) below the photographs are left out: {_few(names)}.",
+        note(
+            f"{len(names)} earlier capture(s) below the photographs are left out: {first_few(names)}.",
             "Name the folder itself to process its pictures again.",
         )
     if found.unread:
-        tell(f"Not read: {counted(found.unread)}.", "Export them as JPEG, PNG or TIFF if they are wanted.")
+        note(f"Not read: {count_by_suffix(found.unread)}.", "Export them as JPEG, PNG or TIFF if they are wanted.")
 
 
-def counted(unread: Counter[str]) -> str:
-    """How many files of which kind."""
+def count_by_suffix(unread: Counter[str]) -> str:
+    """Return how many files there are of which kind, as text."""
     return ", ".join(f"{count} {suffix}" for suffix, count in unread.most_common())
 
 
 def versions(paths: Sequence[Path]) -> list[list[Path]]:
-    """The pictures by photograph: files of one folder whose names differ in their ending, or have one more, as
+    """Group the pictures by photograph: files of one folder whose names differ in their ending, or have one more, as
     `a.jpg`, `a.tif` and `a.tif.png`. A raw file beside a developed picture comes last, and others in no order."""
     existing = {(path.parent, path.name) for path in paths}
     groups: dict[tuple[Path, str], list[Path]] = {}
@@ -123,13 +123,13 @@ def versions(paths: Sequence[Path]) -> list[list[Path]]:
 
 
 def preference(path: Path, pixels: int, most: int) -> tuple[bool, int]:
-    """Sorts the versions of a photograph, the best first: not reduced, and in a format that loses nothing."""
+    """Return a key that sorts the versions of a photograph, the best first: not reduced, in a format without loss."""
     order = (".tif", ".tiff", ".png", ".webp", ".jpg", ".jpeg")
-    return pixels * LARGER < most, order.index(path.suffix.lower())
+    return pixels * REDUCED_COPY_RATIO < most, order.index(path.suffix.lower())
 
 
 def looks_like_mask(path: Path) -> bool:
-    """Whether a picture beside its photograph is a mask: black and white, or transparent in part."""
+    """Return whether a picture beside its photograph is a mask: black and white, or transparent in part."""
     try:
         with path.open("rb") as file, Image.open(file) as image:
             plain = image.convert("RGBA") if image.mode in ("1", "P") else image  # these cannot be reduced
@@ -139,10 +139,6 @@ def looks_like_mask(path: Path) -> bool:
             values = np.asarray(small.convert("RGB")).astype(np.int16)
     except Exception:  # whoever reads it next tells what is wrong with it
         return False
-    if np.ptp(values, axis=2).max(initial=0) > SURELY_GREY:
+    if np.ptp(values, axis=2).max(initial=0) > MAX_MASK_CHROMA:
         return False
-    return bool(((values < EXTREME) | (values > 255 - EXTREME)).mean() >= MOSTLY)
-
-
-def _few(names: Sequence[str], count: int = 3) -> str:
-    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
+    return bool(((values < EXTREME_MARGIN) | (values > 255 - EXTREME_MARGIN)).mean() >= MIN_EXTREME_SHARE)

@@ -1,4 +1,4 @@
-"""The photographs of a folder: which there are, their size and tags, and their pixels when asked for.
+"""Photographs of a folder: which there are, their size and tags, and their pixels when asked for.
 
 The originals are only ever read. Nothing is decoded before `load_photograph`, and nothing is kept.
 """
@@ -19,24 +19,24 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.photographs.exif import Exif, read_exif, stored_size
+from macro_splat.photographs.exif import ORIENTATION, Exif, read_exif, stored_size
 from macro_splat.photographs.folder import (
     SAME_MOMENT_S,
-    Tell,
+    NoteCallback,
     check_names,
-    counted,
+    count_by_suffix,
     list_pictures,
     looks_like_mask,
     preference,
-    tell_of,
+    report_skipped,
     versions,
 )
 from macro_splat.photographs.raw import is_raw, open_raw
 from macro_splat.utils.pictures import broken_picture
 
-BITS_PER_SAMPLE, PLANAR_CONFIGURATION, ORIENTATION = 258, 284, 274
+BITS_PER_SAMPLE, PLANAR_CONFIGURATION = 258, 284
 """TIFF's tags."""
-TURN = {
+UPRIGHT_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -45,7 +45,7 @@ TURN = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns a picture of EXIF's orientation upright."""
+"""What makes a picture of EXIF's orientation upright."""
 
 # Pillow refuses pictures beyond 179 megapixels, which stays; its warning from 89 on is of no use to photographers.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -66,9 +66,9 @@ class Photograph:
 
 
 def find_photographs(
-    folder: Path, leave_out: Iterable[Path] = (), tell: Tell = lambda what, do: None
+    folder: Path, leave_out: Iterable[Path] = (), note: NoteCallback = lambda what, do: None
 ) -> list[Photograph]:
-    """All photographs in the folder and in those below it, in the natural order of their names (2 before 10).
+    """Return all photographs in the folder and in those below it, in the natural order of their names (2 before 10).
 
     Left out are hidden files, masks, and folders below that are captures. Of several files of one photograph, which
     have the same name but for the ending, one is taken: no raw file where there is a developed picture, whose
@@ -76,7 +76,7 @@ def find_photographs(
 
     Args:
         leave_out: folders whose pictures are no photographs, for instance where masks are kept.
-        tell: called with what was left out, and what to do if it is wanted.
+        note: called with what was left out, and what to do if it is wanted.
 
     Raises:
         MacroSplatError: no such folder, nothing in it, or the first picture that cannot be opened.
@@ -87,11 +87,11 @@ def find_photographs(
         raise MacroSplatError(f"{folder} {what}; give the folder that holds the photographs")
     found = list_pictures(folder, leave_out)
     if not found.pictures:
-        but = f" but {counted(found.unread)}, which are not read" if found.unread else ""
+        but = f" but {count_by_suffix(found.unread)}, which are not read" if found.unread else ""
         but = but or (f" but the capture {found.captures[0].name}" if found.captures else "")
         raise MacroSplatError(f"{folder} holds no photographs{but}; give a folder with JPEG, PNG, TIFF or raw files")
     check_names(found.pictures, folder)
-    tell_of(found, folder, tell)
+    report_skipped(found, folder, note)
     photographs, others = [], []
     for group in versions(found.pictures):
         best, rest = _best(group, folder)
@@ -99,7 +99,7 @@ def find_photographs(
         others += [(path, best[0]) for path in rest]
     if others:
         path, best_one = min(others)
-        tell(
+        note(
             f"{len(others)} file(s) show photographs that are there in a better format and are left out, as "
             f"{path.relative_to(folder).as_posix()} beside {best_one.path.name}.",
             "Give other photographs other names.",
@@ -108,7 +108,7 @@ def find_photographs(
 
 
 def _best(group: Sequence[Path], folder: Path) -> tuple[list[Photograph], list[Path]]:
-    """The photographs among files of one name, mostly one, and the files that show it, too. Masks are neither."""
+    """Return the photographs among files of one name, mostly one, and the files that show it too. Masks are neither."""
     raw = [path for path in group if is_raw(path)]
     developed = [path for path in group if not is_raw(path)]
     pictures = developed
@@ -120,20 +120,20 @@ def _best(group: Sequence[Path], folder: Path) -> tuple[list[Photograph], list[P
         most = max(photograph.width * photograph.height for photograph in opened)
         opened.sort(key=lambda p: preference(p.path, p.width * p.height, most))
     best, *rest = opened
-    strange = [photograph for photograph in rest if not _same_moment(photograph.exif, best.exif)]
-    same = [photograph.path for photograph in rest if photograph not in strange]
-    return [best, *strange], same + [path for path in raw if path not in chosen]
+    others = [photograph for photograph in rest if not _same_moment(photograph.exif, best.exif)]
+    same = [photograph.path for photograph in rest if photograph not in others]
+    return [best, *others], same + [path for path in raw if path not in chosen]
 
 
 def _same_moment(a: Exif, b: Exif) -> bool:
-    """False where the tags say that two photographs were taken at different times."""
+    """Return False where the tags say that two photographs were taken at different times."""
     if a.taken is None or b.taken is None:
         return True
     return abs((a.taken.replace(tzinfo=None) - b.taken.replace(tzinfo=None)).total_seconds()) <= SAME_MOMENT_S
 
 
 def open_photograph(path: Path, name: str) -> Photograph:
-    """Size and tags of one file.
+    """Read size and tags of one file.
 
     Raises:
         MacroSplatError: the file cannot be opened as a picture.
@@ -142,26 +142,26 @@ def open_photograph(path: Path, name: str) -> Photograph:
     if is_raw(path):
         with open_raw(path) as raw:
             size = (raw.sizes.width, raw.sizes.height)
-            turned = raw.sizes.flip in (5, 6)
+            on_its_side = raw.sizes.flip in (5, 6)
     else:
         try:
             with Image.open(path) as image:
                 size = stored_size(image)
         except Exception as error:  # decoders raise many kinds of errors
             raise broken_picture(path, error) from error
-        turned = exif.orientation >= 5
-    width, height = size[::-1] if turned else size
+        on_its_side = exif.orientation >= 5
+    width, height = size[::-1] if on_its_side else size
     return Photograph(path, name, width, height, exif)
 
 
 def natural_order(name: str) -> tuple:
-    """Key that sorts numbers in names by their value and letters without regard to case."""
+    """Return a key that sorts numbers in names by their value and letters without regard to case."""
     parts = re.split(r"([0-9]+)", name.casefold())
     return [(int(part), part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
 def load_photograph(photograph: Photograph, max_edge: int | None = None) -> NDArray[np.uint8]:
-    """The picture [H, W, 3], upright, in sRGB; an alpha channel is dropped.
+    """Return the picture [H, W, 3], upright, in sRGB; an alpha channel is dropped.
 
     Raw files are developed by LibRaw with the camera's white balance and without automatic brightness, so that the
     photographs of a capture match.
@@ -188,7 +188,7 @@ def load_photograph(photograph: Photograph, max_edge: int | None = None) -> NDAr
 
 
 def reduced_size(photograph: Photograph, max_edge: int | None) -> tuple[int, int]:
-    """Width and height of the upright picture whose longer edge is at most `max_edge`."""
+    """Return width and height of the upright picture whose longer edge is at most `max_edge`."""
     width, height = photograph.width, photograph.height
     if max_edge is None or max_edge >= max(width, height):
         return width, height
@@ -206,24 +206,24 @@ def _develop(photograph: Photograph, edge: int) -> Image.Image:
 
 @contextmanager
 def open_unmapped(path: Path) -> Iterator[Image.Image]:
-    """The picture, opened so that Pillow does not map it into memory: it scrambles mapped TIFF files (grey, or with an
+    """Open a picture so that Pillow does not map it into memory: it scrambles mapped TIFF files (grey, or with an
     alpha channel) that lie on their side, in version 13 at least."""
     with path.open("rb") as file, Image.open(file) as image:
         yield image
 
 
 def _decode(photograph: Photograph, size: tuple[int, int]) -> Image.Image:
-    """The picture, upright and in sRGB, of the given size or larger."""
+    """Decode the picture, upright and in sRGB, of the given size or larger."""
     orientation = photograph.exif.orientation
     with open_unmapped(photograph.path) as image:
         _check_pixels(photograph.path, image)
         # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which saves time and memory.
         image.draft(None, size[::-1] if orientation >= 5 else size)
         image.load()
-        if image.format == "TIFF":  # Pillow turns these, and these alone, and then forgets the tag
+        if image.format == "TIFF":  # Pillow rotates these, and these alone, and then forgets the tag
             orientation = image.tag_v2.get(ORIENTATION, 1)  # type: ignore[attr-defined]
         upright = _to_srgb(image)
-    return upright.transpose(TURN[orientation]) if orientation in TURN else upright
+    return upright.transpose(UPRIGHT_TRANSPOSE[orientation]) if orientation in UPRIGHT_TRANSPOSE else upright
 
 
 def _check_pixels(path: Path, image: Image.Image) -> None:
@@ -236,7 +236,7 @@ def _check_pixels(path: Path, image: Image.Image) -> None:
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
-    """8 bit RGB by the colour profile, if the picture carries one that can be used."""
+    """Return 8 bit RGB by the colour profile, if the picture carries one that can be used."""
     if image.mode.startswith("I"):  # 16 bit grey; 16 bit colours are 8 bit by Pillow's decoder already
         image = Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
     icc = image.info.get("icc_profile")

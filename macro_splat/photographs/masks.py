@@ -1,6 +1,6 @@
 """Masks: which pixels of a photograph belong to the object. True = the object, False = to be ignored, or empty.
 
-Found where the common programs put them, or made where the ground is plain.
+Found where the common programs put them, or made where the background is plain.
 """
 
 from __future__ import annotations
@@ -13,8 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from macro_splat.errors import MacroSplatError
+from macro_splat.photographs.background import (
+    BACKGROUND_TOLERANCE,
+    MIN_BACKGROUND_SHARE,
+    NEIGHBOURHOOD_PX,
+    border_mask,
+    largest_deviation,
+    share_of_colour,
+)
 from macro_splat.photographs.folder import MASK_ENDINGS, MASK_FOLDERS, looks_like_mask
-from macro_splat.photographs.load import TURN, Photograph, open_unmapped
+from macro_splat.photographs.load import UPRIGHT_TRANSPOSE, Photograph, open_unmapped
 from macro_splat.photographs.raw import is_raw
 from macro_splat.utils.pictures import broken_picture
 
@@ -24,26 +32,18 @@ THRESHOLD = 128
 
 MASK_EDGE = 1024
 """Masks are made on the picture reduced to this longer edge."""
-TOLERANCE = 0.06
-"""How far, of 1 and per channel, a border pixel may be from the ground's colour and still be ground."""
-SHARE = 0.6
-"""Share of all border pixels that must be ground: the rest is where the object touches the border."""
-LIGHT, DARK = 0.55, 0.25
-"""Ground brighter or darker than this is light or dark; what lies between is not told from an object's own greys."""
-SCATTER = 5.0
-"""The ground ends where the picture differs from it by so many times its own scatter."""
-MOST_SCATTER = 0.008
-"""A ground that scatters more, of 1, is none: noise is averaged to a thousandth, what is out of focus is patchy."""
-NEIGHBOURHOOD = 5
-"""Pixels along the square that is averaged to tell an object's faint outskirts from noise."""
+MIN_LIGHT, MAX_DARK = 0.55, 0.25
+"""A background brighter or darker than this is light or dark; what lies between may be an object's own greys."""
+MAX_SCATTER = 0.008
+"""A background that scatters more, of 1, is none: noise is averaged to a thousandth, what is out of focus is patchy."""
 MARGIN_PX = 3
-"""What is added around the object for outskirts fainter than that."""
-LEAST_OBJECT, MOST_OBJECT = 0.002, 0.95
+"""Added around the object for outskirts too faint to be told from noise."""
+MIN_OBJECT_SHARE, MAX_OBJECT_SHARE = 0.002, 0.95
 """Share of the picture that an object has."""
 
 
 def find_mask(photograph: Photograph, folder: Path | None = None) -> Path | NDArray[np.bool_] | None:
-    """The photograph's mask: a file for `load_mask`, the alpha channel itself [H, W], upright, or None.
+    """Return the photograph's mask: a file for `load_mask`, the alpha channel itself [H, W], upright, or None.
 
     Looked for, in this order: in `folder`; in `masks/` or `mask/` in the folder of photographs, beside it, and in that
     of the photograph; beside the photograph; in its alpha channel. Names are those of the photograph with any
@@ -83,9 +83,9 @@ def find_mask(photograph: Photograph, folder: Path | None = None) -> Path | NDAr
 
 
 def load_mask(photograph: Photograph, mask: Path | NDArray[np.bool_], *, inverted: bool = False) -> NDArray[np.bool_]:
-    """The mask [H, W] of the upright photograph.
+    """Return the mask [H, W] of the upright photograph.
 
-    A file of the photograph's stored size is turned as the photograph is, one of another size but the same shape is
+    A file of the photograph's stored size is rotated as the photograph is, one of another size but the same shape is
     resized.
 
     Args:
@@ -100,7 +100,7 @@ def load_mask(photograph: Photograph, mask: Path | NDArray[np.bool_], *, inverte
     try:
         with open_unmapped(mask) as image:
             image.load()
-            # Pillow turns TIFF files itself.
+            # Pillow rotates TIFF files itself.
             upright = image if image.format == "TIFF" else ImageOps.exif_transpose(image)
             transparent = "A" in upright.getbands() and len(upright.getchannel("A").getcolors() or ()) != 1
             grey = upright.getchannel("A") if transparent else upright.convert("L")
@@ -108,7 +108,7 @@ def load_mask(photograph: Photograph, mask: Path | NDArray[np.bool_], *, inverte
         raise broken_picture(mask, error) from error
     size = (photograph.width, photograph.height)
     if grey.size != size and photograph.exif.orientation >= 5 and _same_shape(grey.size, size[::-1]):
-        grey = grey.transpose(TURN[photograph.exif.orientation])
+        grey = grey.transpose(UPRIGHT_TRANSPOSE[photograph.exif.orientation])
     if not _same_shape(grey.size, size):
         raise MacroSplatError(
             f"{mask} is {grey.width}x{grey.height} but its photograph {photograph.name} is {size[0]}x{size[1]}; "
@@ -120,13 +120,13 @@ def load_mask(photograph: Photograph, mask: Path | NDArray[np.bool_], *, inverte
 
 
 def _same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether one is the other resized, within the rounding of whole pixels."""
+    """Return whether one is the other resized, within the rounding of whole pixels."""
     scale = max(size) / max(other)
     return all(abs(a - b * scale) <= max(1.0, scale) for a, b in zip(size, other, strict=True))
 
 
 def _alpha(photograph: Photograph) -> NDArray[np.bool_] | None:
-    """The alpha channel, upright; None if there is none or nothing is transparent."""
+    """Return the alpha channel, upright; None if there is none or nothing is transparent."""
     if is_raw(photograph.path):
         return None
     try:
@@ -136,8 +136,8 @@ def _alpha(photograph: Photograph) -> NDArray[np.bool_] | None:
             image.load()
             orientation = photograph.exif.orientation
             alpha = image.convert("RGBA").getchannel("A")
-            if orientation in TURN and image.format != "TIFF":  # Pillow turns TIFF files itself
-                alpha = alpha.transpose(TURN[orientation])
+            if orientation in UPRIGHT_TRANSPOSE and image.format != "TIFF":  # Pillow rotates TIFF files itself
+                alpha = alpha.transpose(UPRIGHT_TRANSPOSE[orientation])
     except Exception as error:
         raise broken_picture(photograph.path, error) from error
     mask = np.asarray(alpha) >= THRESHOLD
@@ -145,10 +145,10 @@ def _alpha(photograph: Photograph) -> NDArray[np.bool_] | None:
 
 
 def make_mask(picture: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """The object before a plain light or dark ground, with its blurred outskirts; None if the ground is not plain.
+    """Return the object before a plain light or dark background, with its blurred outskirts; None if that is not plain.
 
-    The ground is a quadratic surface of colour through the border, which follows the fall-off of lamps and lenses. It
-    is what is joined to the border and differs from that surface no more than the border does, in the mean over a
+    The background is a quadratic surface of colour through the border, which follows the fall-off of lamps and lenses.
+    It is what is joined to the border and differs from that surface no more than the border does, in the mean over a
     small neighbourhood: noise passes, the faint outskirts of a blurred object do not. Holes in the object stay with it.
 
     Args:
@@ -161,31 +161,28 @@ def make_mask(picture: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     scale = min(1.0, MASK_EDGE / max(full_height, full_width))
     small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else picture
     colours = small.astype(np.float32) / np.float32(255)
-    ground = plain_ground(colours)
-    if ground is None:
+    background = plain_background_surface(colours)
+    if background is None:
         return None
-    difference = cv2.blur(np.abs(colours - ground).mean(axis=2), (NEIGHBOURHOOD, NEIGHBOURHOOD))
-    border = difference[_border(difference.shape)]
-    border = border[border <= TOLERANCE]
-    usual = np.median(border)
-    scatter = 1.4826 * np.median(np.abs(border - usual))
-    if scatter > MOST_SCATTER:
+    difference = cv2.blur(np.abs(colours - background).mean(axis=2), (NEIGHBOURHOOD_PX, NEIGHBOURHOOD_PX))
+    limit, scatter = largest_deviation(difference[border_mask(difference.shape)])
+    if scatter > MAX_SCATTER:
         return None
-    plain = difference <= usual + SCATTER * scatter + 0.5 / 255
+    plain = difference <= limit
 
     # Components of the plain pixels that touch the border, which a frame around the picture joins into one.
     framed = cv2.copyMakeBorder(plain.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     _, labels = cv2.connectedComponents(framed, connectivity=4)
     target = (labels[1:-1, 1:-1] != labels[0, 0]).astype(np.uint8)
-    margin = 2 * (MARGIN_PX + NEIGHBOURHOOD // 2) + 1
+    margin = 2 * (MARGIN_PX + NEIGHBOURHOOD_PX // 2) + 1
     target = cv2.dilate(target, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (margin, margin)))
-    if not LEAST_OBJECT <= target.mean() <= MOST_OBJECT:
+    if not MIN_OBJECT_SHARE <= target.mean() <= MAX_OBJECT_SHARE:
         return None
     return cv2.resize(target, (full_width, full_height), interpolation=cv2.INTER_NEAREST).astype(bool)
 
 
-def plain_ground(colours: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """The ground's colour at every pixel, by what most of the border shows; None if that is not plain.
+def plain_background_surface(colours: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Return the background's colour at every pixel, by what most of the border shows; None if that is not plain.
 
     Args:
         colours: [H, W, 3] sRGB in 0..1.
@@ -196,24 +193,18 @@ def plain_ground(colours: NDArray[np.float32]) -> NDArray[np.float32] | None:
     height, width = colours.shape[:2]
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).astype(np.float32)
-    at_border = _border((height, width))
+    at_border = border_mask((height, width))
     design, seen = terms[at_border], colours[at_border]
     fitted = np.broadcast_to(np.median(seen, axis=0), seen.shape)
     for count in (1, 3, 6, 6):  # constant, plane, quadratic: what the object covers of the border drops out on the way
-        agrees = (np.abs(seen - fitted) <= 2 * TOLERANCE).all(axis=1)
-        if agrees.sum() < SHARE / 2 * len(seen):
+        agrees = (np.abs(seen - fitted) <= 2 * BACKGROUND_TOLERANCE).all(axis=1)
+        if agrees.sum() < MIN_BACKGROUND_SHARE / 2 * len(seen):
             return None
         surface, *_ = np.linalg.lstsq(design[agrees, :count], seen[agrees], rcond=None)
         fitted = design[:, :count] @ surface
-    if (np.abs(seen - fitted) <= TOLERANCE).all(axis=1).mean() < SHARE:
+    if share_of_colour(seen, fitted) < MIN_BACKGROUND_SHARE:
         return None
     brightness = float(np.median(fitted.mean(axis=1)))
-    if DARK < brightness < LIGHT:
+    if MAX_DARK < brightness < MIN_LIGHT:
         return None
     return np.clip(terms @ surface, 0.0, 1.0)
-
-
-def _border(shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    border = np.zeros(shape[:2], bool)
-    border[[0, -1]] = border[:, [0, -1]] = True
-    return border

@@ -1,16 +1,19 @@
-"""What `process` can be told, and what of it cannot be."""
+"""The options of `process`, as the command line reads them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from tyro.conf import Positional
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.process.scale.marker_spec import parse_target
-from macro_splat.process.stacks.grouping import Grouping, Motion
+from macro_splat.process.targets import parse_target
 
 PoseSource = Literal["auto", "rig", "sfm", "none"]
+Grouping = Literal["auto", "folder", "name", "time", "focus", "none"]
+Motion = Literal["ring", "rail"]
 MaskSource = Literal["auto", "read", "make", "none"]
 MaskMeaning = Literal["ignore", "carve"]
 Distortion = Literal["none", "radial", "opencv"]
@@ -19,48 +22,65 @@ WORK = ".process"
 
 
 @dataclass(frozen=True)
-class ProcessSettings:
-    """How a capture is made from photographs."""
+class ProcessConfig:
+    """Where the photographs are, and how a capture is made of them."""
 
+    photographs: Positional[Path]
+    """folder with JPEG, PNG, TIFF (8 or 16 bit), WebP or raw files; folders in it count too, but for earlier captures;
+    of several files of one photograph the best is taken."""
+    out: Positional[Path]
+    """folder for the capture, made if missing."""
     rig: Path | None = None
-    """rig.yaml: turntable or dome, lens, focus steps."""
+    """rig.yaml that describes a turntable or dome, the lens and the focus steps; the latter two also count where poses
+    come from the photographs."""
     poses: PoseSource = "auto"
-    """"auto": from the rig if it has poses, else by structure from motion. "none": look at the photographs only."""
+    """auto = from the rig if it describes poses, else by structure from motion; none = only look at the photographs and
+    report."""
     stack_by: Grouping = "auto"
-    """What tells focus stacks apart."""
+    """what tells focus stacks apart; auto = names, folders or EXIF focus distances where they are evident, else no
+    stacks."""
     stack_pattern: str | None = None
-    """Regular expression with the named groups `pose` and `slice` for the photographs' names."""
+    """regular expression with the groups pose and slice, as in '(?P<pose>.+)_(?P<slice>[0-9]+)'."""
     stack_motion: Motion | None = None
-    """What moved the plane of focus: "ring" or "rail"; as the rig says if absent."""
+    """what moved the plane of focus: the lens's ring, or a rail that carries the camera."""
     masks: MaskSource = "auto"
-    """"read" those that are there; "make" them, too, where the ground is plain; "none"; "auto": read those that are
-    there, and make others for finding poses only."""
+    """read = those beside the photographs, in masks/, or in alpha channels; make = where there is none and the ground
+    is plain, make one, too; auto = read, and make others for finding poses only; none."""
     mask_folder: Path | None = None
-    """Where masks lie; if absent, beside the photographs and in a folder `masks`."""
+    """where masks lie, if elsewhere."""
     mask_inverted: bool = False
-    """Masks that are read show white what is to be ignored."""
+    """masks that are read are white where nothing is wanted."""
     mask_meaning: MaskMeaning = "ignore"
-    """"ignore": training leaves out what lies outside. "carve": there is nothing outside."""
+    """ignore = training leaves out what lies outside; carve = there is nothing outside: the images are filled with a
+    plain colour around the object."""
     max_image_edge: int = 0
-    """Reduce images to this longer edge; 0: as they are."""
+    """reduce images to this longer edge in pixels; 0: as they are."""
     scale_factor: float | None = None
-    """mm per unit of the poses. Structure from motion puts the median camera 1 unit away from the object."""
+    """mm per unit of the poses. Structure from motion puts the median camera at the distance 1 from the object, so the
+    working distance in mm will do."""
     markers: str | None = None
-    """Target of known size in the photographs, in one of `scale.marker_spec.FORMS`; a rig's scale bar if absent."""
+    """target of known size that gives the scale: charuco:COLUMNSxROWS:SQUARE_MM:MARKER_MM,
+    grid:COLUMNSxROWS:MARKER_MM:GAP_MM, loose:MARKER_MM (markers anywhere) or pair:FIRST-SECOND:DISTANCE_MM (two
+    markers, by their centres), each with :DICTIONARY if it is not 4X4_50."""
     leave_out_blurred: bool = False
-    """Leave out photographs that are blurred by motion or wholly out of focus."""
+    """leave out photographs that are blurred by motion or wholly out of focus."""
     sharpest_only: bool = False
-    """Of every focus stack keep the sharpest photograph only."""
+    """of every stack keep the sharpest photograph only."""
     distortion: Distortion = "radial"
-    """Of the lens, as structure from motion models it."""
+    """of the lens, as structure from motion models it."""
     threads: int | None = None
-    """At most; all processors if absent."""
+    """at most; all processors if not given."""
+
+    @property
+    def max_edge(self) -> int | None:
+        """Longer edge in pixels that images are reduced to; None: they stay as they are."""
+        return self.max_image_edge or None
 
     def check(self) -> None:
-        """Complain about settings that cannot be.
+        """Check that the options go together and that nothing is written over that is not ours.
 
         Raises:
-            MacroSplatError: the first one, with its flag.
+            MacroSplatError: the first problem, with its flag or folder.
         """
         if self.poses == "rig" and self.rig is None:
             raise MacroSplatError("--poses rig: it needs a rig file; add --rig RIG.YAML")
@@ -78,19 +98,24 @@ class ProcessSettings:
             raise MacroSplatError(f"--mask-folder {self.mask_folder}: no such folder")
         if self.mask_meaning == "carve" and self.masks in ("auto", "none"):
             raise MacroSplatError(f"--mask-meaning carve with --masks {self.masks}: choose --masks read or make")
+        self._check_folders()
 
+    def _check_folders(self) -> None:
+        photographs, out = self.photographs, self.out
+        if out.exists() and not out.is_dir():
+            raise MacroSplatError(f"{out} is a file; name a folder for the capture")
+        source, target = photographs.resolve(), out.resolve()
+        if source == target or any(source.is_relative_to(target / name) for name in ("images", "masks", WORK)):
+            raise MacroSplatError(
+                f"{photographs} would be written over; name another folder than {out} for the capture"
+            )
+        foreign = [name for name in ("transforms.json", "images", "masks") if (out / name).exists()]
+        if foreign and not (out / WORK).is_dir():
+            raise MacroSplatError(
+                f"{out / foreign[0]} was not made by `process` and is not touched; name another folder"
+            )
 
-def check_folders(photographs: Path, out: Path) -> None:
-    """Complain where writing the capture would touch the photographs or a capture that is not ours.
-
-    Raises:
-        MacroSplatError: it would.
-    """
-    if out.exists() and not out.is_dir():
-        raise MacroSplatError(f"{out} is a file; name a folder for the capture")
-    source, target = photographs.resolve(), out.resolve()
-    if source == target or any(source.is_relative_to(target / name) for name in ("images", "masks", WORK)):
-        raise MacroSplatError(f"{photographs} would be written over; name another folder than {out} for the capture")
-    strange = [name for name in ("transforms.json", "images", "masks") if (out / name).exists()]
-    if strange and not (out / WORK).is_dir():
-        raise MacroSplatError(f"{out / strange[0]} was not made by `process` and is not touched; name another folder")
+    def settings(self) -> dict[str, Any]:
+        """Return the options by name, without the two folders, as values of JSON's types."""
+        options = {name: value for name, value in vars(self).items() if name not in ("photographs", "out")}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}

@@ -11,29 +11,22 @@ import numpy as np
 from macro_splat.capture.format import SparsePoints
 from macro_splat.photographs.load import Photograph, load_photograph, reduced_size
 from macro_splat.process.mask_stage import PreparedMask
-from macro_splat.process.parallel import for_each, threads_for
 from macro_splat.process.poses import Poses
 from macro_splat.process.stacks.depth import CELL_PX, MIN_SLICES, Slice, points_in_focus
 from macro_splat.process.stacks.grouping import Stack
-from macro_splat.process.write import reduced
-from macro_splat.utils.progress import ProgressCallback
+from macro_splat.process.workspace import Workspace
 
 EDGE = 800
 """Photographs are compared at this longer edge."""
-MOST_POINTS = 20_000
+MAX_POINTS = 20_000
 BYTES_PER_PIXEL = 6
 """At the peak: a photograph that is being decoded. What is compared is small."""
 
 
 def points_from_stacks(
-    poses: Poses,
-    stacks: Sequence[Stack],
-    masks: Mapping[str, PreparedMask],
-    *,
-    threads: int | None,
-    progress: ProgressCallback,
+    poses: Poses, stacks: Sequence[Stack], masks: Mapping[str, PreparedMask], workspace: Workspace
 ) -> Poses:
-    """The poses with points, as far as there are stacks whose every focus distance is known."""
+    """Return the poses with points, as far as there are stacks whose every focus distance is known."""
 
     def focused(stack: Stack) -> SparsePoints:
         slices = []
@@ -43,11 +36,9 @@ def points_from_stacks(
             distance = posed.optics.focus_distance
             assert distance is not None
             slices.append(
-                Slice(
-                    picture, reduced(posed.intrinsics, *reduced_size(photograph, EDGE)), posed.camera_to_world, distance
-                )
+                Slice(picture, posed.intrinsics.resized(*picture.shape[1::-1]), posed.camera_to_world, distance)
             )
-        middle = stack.photographs[len(stack.photographs) // 2].name
+        middle = stack.middle.name
         mask = None
         if middle in masks:
             height, width = slices[0].picture.shape[:2]
@@ -59,17 +50,16 @@ def points_from_stacks(
         stack
         for stack in stacks
         if len(stack.photographs) >= MIN_SLICES
-        and len({(photograph.width, photograph.height) for photograph in stack.photographs}) == 1
+        and stack.of_one_size
         and all(_is_focused(poses, photograph.name) for photograph in stack.photographs)
     ]
     if poses.points is not None or not chosen:
         return poses
-    most = threads_for([photograph for stack in chosen for photograph in stack.photographs], BYTES_PER_PIXEL, threads)
-    found = for_each(chosen, focused, threads=most, what="Points", progress=progress)
-    middles = [stack.photographs[len(stack.photographs) // 2] for stack in chosen]
+    found = workspace.for_each(chosen, focused, what="Points", bytes_per_pixel=BYTES_PER_PIXEL)
+    middles = [stack.middle for stack in chosen]
     points = merged(found, float(np.median([_pixel_size(poses, photograph) for photograph in middles])) * CELL_PX)
-    if len(points.xyz) > MOST_POINTS:
-        kept = np.sort(np.random.default_rng(0).choice(len(points.xyz), MOST_POINTS, replace=False))
+    if len(points.xyz) > MAX_POINTS:
+        kept = np.sort(np.random.default_rng(0).choice(len(points.xyz), MAX_POINTS, replace=False))
         points = SparsePoints(points.xyz[kept], points.rgb[kept])
     return replace(poses, points=points) if len(points.xyz) else poses
 
@@ -94,7 +84,7 @@ def _pixel_size(poses: Poses, photograph: Photograph) -> float:
     """Of the reduced photograph, in its plane of focus, in scene units."""
     posed = poses.photographs[photograph.name]
     assert posed.optics.focus_distance is not None
-    return posed.optics.focus_distance / reduced(posed.intrinsics, *reduced_size(photograph, EDGE)).fl_x
+    return posed.optics.focus_distance / posed.intrinsics.resized(*reduced_size(photograph, EDGE)).fl_x
 
 
 def _is_focused(poses: Poses, name: str) -> bool:

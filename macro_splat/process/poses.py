@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macro_splat.capture.format import Intrinsics, Optics, SparsePoints
-from macro_splat.process.rig.poses import Rig, rig_frames
 from macro_splat.process.sfm.solve import Reconstruction
 from macro_splat.process.stacks.grouping import Stack
 
@@ -45,7 +44,7 @@ class Poses:
     """Whether lengths are in mm; else they have no meaning."""
 
     def scaled_to_mm(self, mm_per_unit: float) -> Poses:
-        """The same poses in mm."""
+        """Return the same poses in mm."""
         photographs = {}
         for name, posed in self.photographs.items():
             pose = posed.camera_to_world.copy()
@@ -57,19 +56,8 @@ class Poses:
         return replace(self, photographs=photographs, points=points, mm=True)
 
 
-def poses_from_rig(rig: Rig, stacks: Sequence[Stack]) -> Poses:
-    """The poses as the rig tells them, in mm.
-
-    Raises:
-        MacroSplatError: the rig does not describe these stacks.
-    """
-    frames = rig_frames(rig, stacks)
-    photographs = {name: PosedPhotograph(*frame) for name, frame in frames.items()}
-    return Poses("rig", photographs, registered=frozenset(frames), mm=True)
-
-
 def poses_from_reconstruction(reconstruction: Reconstruction, stacks: Sequence[Stack]) -> Poses:
-    """The poses that structure from motion found, with what the EXIF data say of the lens.
+    """Return the poses that structure from motion found, with what the EXIF data say of the lens.
 
     Focus distance and pupil are left to training, which reads them from the images' tags as a start: what is engraved
     on a macro lens is too far off, when it is focused close, to be given as known.

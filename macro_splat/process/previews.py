@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,13 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from macro_splat.photographs.load import load_photograph
-from macro_splat.process.parallel import for_each, threads_for
 from macro_splat.process.stacks.alignment import align_stack
 from macro_splat.process.stacks.fusion import fuse_stack, register, sharpest_slice
 from macro_splat.process.stacks.grouping import Stack
-from macro_splat.process.stage_cache import StageCache, fingerprint, key_of
+from macro_splat.process.workspace import Workspace, fingerprint, key_of
 from macro_splat.utils.atomic import atomic_write
-from macro_splat.utils.progress import ProgressCallback
 
 VERSION = 1
 """Counts changes of what is kept, so that results of older versions are made anew."""
@@ -29,44 +26,34 @@ SPECKS_PX = 7
 """Wrong choices smaller than about half of this are taken out of the map."""
 
 
-def preview_stacks(
-    stacks: Sequence[Stack], work: Path, cache: StageCache, *, threads: int | None, progress: ProgressCallback
-) -> None:
+def preview_stacks(stacks: Sequence[Stack], workspace: Workspace) -> None:
     """Make what is missing of `previews/ID.jpg` and `previews/ID.png`, the place of the sharpest slice as grey values.
 
     Stacks of one photograph, or of photographs of several sizes, have none.
     """
 
     def preview(stack: Stack) -> None:
+        fused, chosen = (workspace.folder / "previews" / f"{stack.id}{suffix}" for suffix in (".jpg", ".png"))
+
+        def make() -> bool:
+            picture, sharpest = fuse([load_photograph(photograph, EDGE) for photograph in stack.photographs])
+            fused.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(fused) as file:
+                Image.fromarray(picture).save(file, "JPEG", quality=85)
+            with atomic_write(chosen) as file:
+                Image.fromarray(sharpest).save(file, "PNG")
+            return True
+
         key = key_of(VERSION, [fingerprint(photograph) for photograph in stack.photographs])
-        fused, chosen = preview_paths(work, stack.id)
-        if cache.get("previews", stack.id, key) and fused.is_file() and chosen.is_file():
-            return
-        picture, sharpest = fuse([load_photograph(photograph, EDGE) for photograph in stack.photographs])
-        fused.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(fused) as file:
-            Image.fromarray(picture).save(file, "JPEG", quality=85)
-        with atomic_write(chosen) as file:
-            Image.fromarray(sharpest).save(file, "PNG")
-        cache.put("previews", stack.id, key, True)
+        workspace.cached("previews", stack.id, key, make, lambda _: fused.is_file() and chosen.is_file())
 
-    wanted = [
-        stack
-        for stack in stacks
-        if len(stack.photographs) > 1 and len({(p.width, p.height) for p in stack.photographs}) == 1
-    ]
+    wanted = [stack for stack in stacks if len(stack.photographs) > 1 and stack.of_one_size]
     if wanted:
-        most = threads_for([p for stack in wanted for p in stack.photographs], BYTES_PER_PIXEL, threads)
-        for_each(wanted, preview, threads=most, what="Stacks", progress=progress)
-
-
-def preview_paths(work: Path, stack: str) -> tuple[Path, Path]:
-    """The picture and the map of a stack."""
-    return work / "previews" / f"{stack}.jpg", work / "previews" / f"{stack}.png"
+        workspace.for_each(wanted, preview, what="Stacks", bytes_per_pixel=BYTES_PER_PIXEL)
 
 
 def fuse(pictures: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The slices [H, W, 3] of one stack, put on top of each other, as one picture [H, W, 3], and the map [H, W]."""
+    """Return the slices [H, W, 3] of one stack, registered, as one picture [H, W, 3], and the map [H, W]."""
     alignments = align_stack(pictures)
     slices = [
         register(picture.astype(np.float32) / 255, alignment)

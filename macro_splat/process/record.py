@@ -11,32 +11,31 @@ from pathlib import Path
 from typing import Any
 
 from macro_splat.photographs.load import Photograph
-from macro_splat.process.config import ProcessSettings
+from macro_splat.process.config import ProcessConfig
 from macro_splat.process.mask_stage import PreparedMask
 from macro_splat.process.poses import Poses
 from macro_splat.process.stacks.grouping import Stack
-from macro_splat.process.survey import Look
+from macro_splat.process.survey import ImageQuality
 
 VERSION = 1
 
 
 def make_record(
-    folder: Path,
-    settings: ProcessSettings,
+    config: ProcessConfig,
     command: Sequence[str],
     stacks: Sequence[Stack],
     *,
-    looks: Mapping[str, Look],
+    quality: Mapping[str, ImageQuality],
     masks: Mapping[str, PreparedMask],
     poses: Poses | None,
     scale: Mapping[str, Any] | None,
     images: Mapping[str, str],
     left_out: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The content of process.json, but for `seconds`, `peak_memory_mb` and `problems`.
+    """Return the content of process.json, but for `seconds`, `peak_memory_mb` and `problems`.
 
     Args:
-        looks, masks, images, left_out: by the photographs' names; the last are the reasons why there is no image.
+        quality, masks, images, left_out: by the photographs' names; the last are the reasons why there is no image.
     """
 
     def photograph_record(photograph: Photograph, stack: Stack, index: int) -> dict[str, Any]:
@@ -52,8 +51,8 @@ def make_record(
             "exif": exif,
             "stack_id": stack.id,
             "stack_index": index,
-            "sharpness": looks[name].score,
-            "verdict": looks[name].verdict,
+            "sharpness": quality[name].score,
+            "verdict": quality[name].verdict,
             "used": used,
             "why_not": None if used else left_out.get(name, "there are no poses"),
             "pose": poses.source if used and poses is not None else None,
@@ -63,8 +62,8 @@ def make_record(
     return {
         "version": VERSION,
         "command": list(command),
-        "photographs_folder": str(folder.resolve()),
-        "settings": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()},
+        "photographs_folder": str(config.photographs.resolve()),
+        "settings": config.settings(),
         "photographs": [
             photograph_record(photograph, stack, index)
             for stack in stacks
@@ -92,7 +91,7 @@ def make_record(
 
 
 def peak_memory_mb() -> float:
-    """The most memory that this process has held so far."""
+    """Return the most memory that this process has held so far."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux; its `ru_maxrss` may be that of the program that started this one
         peak = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())

@@ -1,4 +1,4 @@
-"""What sets the slices of a focus stack apart, which share one pose after structure from motion.
+"""Pose and intrinsics of each slice of a focus stack, whose slices share one pose after structure from motion.
 
 By the ring of a lens the camera stays and the image scale changes with the focus; on a rail the camera slides. Both are
 measured in the photographs (`stacks/alignment.py`), but for a rail whose steps are known.
@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
 from macro_splat.photographs.load import load_photograph, reduced_size
-from macro_splat.process.parallel import for_each, threads_for
+from macro_splat.process.geometry import slide
 from macro_splat.process.poses import Poses
-from macro_splat.process.rig.poses import Rig, slice_offsets, slide
+from macro_splat.process.rig.format import Rig
+from macro_splat.process.rig.poses import slice_offsets
 from macro_splat.process.stacks.alignment import SliceAlignment, align_stack, slice_intrinsics
 from macro_splat.process.stacks.grouping import Stack
-from macro_splat.process.stage_cache import StageCache, fingerprint, key_of
-from macro_splat.utils.progress import ProgressCallback
+from macro_splat.process.workspace import Workspace, fingerprint, key_of
 
 VERSION = 1
 """Counts changes of what is kept, so that results of older versions are made anew."""
@@ -28,24 +29,24 @@ BYTES_PER_PIXEL = 6
 """At the peak: a photograph that is being decoded. What is compared is small."""
 
 
-def align_slices(
-    stacks: Sequence[Stack], poses: Poses, cache: StageCache, *, threads: int | None, progress: ProgressCallback
-) -> dict[str, SliceAlignment]:
-    """Image scale and shift of every slice relative to the one that its stack's pose is of; by name, in full pixels.
+def align_slices(stacks: Sequence[Stack], poses: Poses, workspace: Workspace) -> dict[str, SliceAlignment]:
+    """Measure scale and shift of every slice relative to the one that its stack's pose is of; by name, in full pixels.
 
     Stacks without a pose, of one photograph, or of photographs of several sizes are left out.
     """
 
-    def align(stack: Stack, reference: str) -> dict[str, SliceAlignment]:
-        names = [photograph.name for photograph in stack.photographs]
-        key = key_of(VERSION, reference, [fingerprint(photograph) for photograph in stack.photographs])
-        kept = cache.get("slices", stack.id, key)
-        if kept is None:
-            pictures = [load_photograph(photograph, ALIGNMENT_EDGE) for photograph in stack.photographs]
-            kept = [asdict(slice_) for slice_ in align_stack(pictures, names.index(reference))]
-            cache.put("slices", stack.id, key, kept)
-        small = reduced_size(stack.photographs[0], ALIGNMENT_EDGE)
-        grow = stack.photographs[0].width / small[0], stack.photographs[0].height / small[1]
+    def align(stack: Stack) -> dict[str, SliceAlignment]:
+        photographs, reference = stack.photographs, _reference(stack, poses)
+        names = [photograph.name for photograph in photographs]
+
+        def measure() -> list[dict[str, Any]]:
+            pictures = [load_photograph(photograph, ALIGNMENT_EDGE) for photograph in photographs]
+            return [asdict(alignment) for alignment in align_stack(pictures, names.index(str(reference)))]
+
+        key = key_of(VERSION, reference, [fingerprint(photograph) for photograph in photographs])
+        kept = workspace.cached("slices", stack.id, key, measure)
+        small = reduced_size(photographs[0], ALIGNMENT_EDGE)
+        grow = photographs[0].width / small[0], photographs[0].height / small[1]
         alignments = {}
         for name, entry in zip(names, kept, strict=True):
             x, y = entry["shift_px"]
@@ -53,21 +54,17 @@ def align_slices(
         return alignments
 
     chosen = [
-        (stack, reference)
+        stack
         for stack in stacks
-        if len(stack.photographs) > 1
-        and (reference := _reference(stack, poses)) is not None
-        and len({(photograph.width, photograph.height) for photograph in stack.photographs}) == 1
+        if len(stack.photographs) > 1 and stack.of_one_size and _reference(stack, poses) is not None
     ]
     if not chosen:
         return {}
-    photographs = [photograph for stack, _ in chosen for photograph in stack.photographs]
-    most = threads_for(photographs, BYTES_PER_PIXEL, threads)
-    aligned = for_each(chosen, lambda job: align(*job), threads=most, what="Slices", progress=progress)
+    aligned = workspace.for_each(chosen, align, what="Slices", bytes_per_pixel=BYTES_PER_PIXEL)
     return {name: alignment for stack in aligned for name, alignment in stack.items()}
 
 
-def tell_slices_apart(
+def separate_slices(
     poses: Poses, stacks: Sequence[Stack], alignments: Mapping[str, SliceAlignment], rig: Rig | None = None
 ) -> Poses:
     """Give the slices of each stack what is their own; those that found their pose themselves keep it.
@@ -107,13 +104,13 @@ def tell_slices_apart(
 
 
 def _reference(stack: Stack, poses: Poses) -> str | None:
-    """The slice whose pose the others share."""
+    """Return the slice whose pose the others share."""
     own = [photograph.name for photograph in stack.photographs if photograph.name in poses.registered]
     return own[0] if own else None
 
 
 def _object_distance(poses: Poses, name: str) -> float:
-    """Median depth of the sparse points before a camera; 0 if there are none, which leaves cameras where they are."""
+    """Return the median depth of the points before a camera; 0 if there are none, which leaves cameras in place."""
     if poses.points is None:
         return 0.0
     pose = poses.photographs[name].camera_to_world

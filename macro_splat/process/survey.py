@@ -1,4 +1,4 @@
-"""A first look at every photograph, decoded once: how sharp it is and where, and a thumbnail for the report."""
+"""The quality of every photograph, decoded once: how sharp it is and where, and a thumbnail for the report."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ from PIL import Image
 
 from macro_splat.photographs.load import Photograph, load_photograph
 from macro_splat.photographs.sharpness import Verdict, judge_focus, sharpness_map, sharpness_score
-from macro_splat.process.parallel import for_each, threads_for
-from macro_splat.process.stage_cache import StageCache, fingerprint, key_of
+from macro_splat.process.workspace import Workspace, fingerprint, key_of
 from macro_splat.utils.atomic import atomic_write
 from macro_splat.utils.npy import load_npy
-from macro_splat.utils.progress import ProgressCallback
 
 VERSION = 1
 """Counts changes of what is kept, so that results of older versions are made anew."""
 THUMBNAIL_EDGE = 256
 BYTES_PER_PIXEL = 22
-"""At the peak: a picture and a turned copy of it, then four planes of float32."""
+"""At the peak: a picture and a rotated copy of it, then four planes of float32."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the first look at a photograph tells."""
+class ImageQuality:
+    """How good a photograph is, with the files that show it."""
 
     score: float
     """How much sharp detail it holds."""
@@ -42,11 +40,11 @@ class Look:
     """.npy of the map of sharpness."""
 
     def load_map(self) -> NDArray[np.float32]:
-        """The map of sharpness [h, w]."""
+        """Return the map of sharpness [h, w]."""
         return load_npy(self.sharpness)
 
     def load_thumbnail(self) -> NDArray[np.uint8]:
-        """The thumbnail [h, w, 3]."""
+        """Return the thumbnail [h, w, 3]."""
         with Image.open(self.thumbnail) as image:
             return np.array(image.convert("RGB"))
 
@@ -54,53 +52,46 @@ class Look:
 class SharpnessMaps(Mapping[str, NDArray[np.float32]]):
     """The maps [h, w] of photographs by name, read when asked for: all of them at once may not fit into memory."""
 
-    def __init__(self, looks: Mapping[str, Look]) -> None:
-        self._looks = looks
+    def __init__(self, quality: Mapping[str, ImageQuality]) -> None:
+        self._quality = quality
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
-        return self._looks[name].load_map()
+        return self._quality[name].load_map()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._looks)
+        return iter(self._quality)
 
     def __len__(self) -> int:
-        return len(self._looks)
+        return len(self._quality)
 
 
-def survey(
-    photographs: Sequence[Photograph],
-    work: Path,
-    cache: StageCache,
-    *,
-    threads: int | None,
-    progress: ProgressCallback,
-) -> dict[str, Look]:
-    """Look at every photograph that has changed since the last time; results by name.
+def survey(photographs: Sequence[Photograph], workspace: Workspace) -> dict[str, ImageQuality]:
+    """Judge every photograph that has changed since the last time; results by name.
 
-    Args:
-        work: folder for `thumbnails/NAME.jpg` and `sharpness/NAME.npy`.
+    Leaves `thumbnails/NAME.jpg` and `sharpness/NAME.npy` in the workspace.
 
     Raises:
         MacroSplatError: a photograph is broken.
     """
 
-    def look(photograph: Photograph) -> Look:
-        key = key_of(VERSION, fingerprint(photograph))
-        thumbnail = work / "thumbnails" / f"{photograph.name}.jpg"
-        sharpness = work / "sharpness" / f"{photograph.name}.npy"
-        kept = cache.get("survey", photograph.name, key)
-        if kept is None or not (thumbnail.is_file() and sharpness.is_file()):
-            kept = _look(photograph, thumbnail, sharpness)
-            cache.put("survey", photograph.name, key, kept)
+    def judge(photograph: Photograph) -> ImageQuality:
+        thumbnail = workspace.folder / "thumbnails" / f"{photograph.name}.jpg"
+        sharpness = workspace.folder / "sharpness" / f"{photograph.name}.npy"
+        kept = workspace.cached(
+            "survey",
+            photograph.name,
+            key_of(VERSION, fingerprint(photograph)),
+            lambda: _judge(photograph, thumbnail, sharpness),
+            lambda _: thumbnail.is_file() and sharpness.is_file(),
+        )
         blur = math.inf if kept["blur_px"] is None else kept["blur_px"]
-        return Look(kept["score"], kept["verdict"], blur, thumbnail, sharpness)
+        return ImageQuality(kept["score"], kept["verdict"], blur, thumbnail, sharpness)
 
-    most = threads_for(photographs, BYTES_PER_PIXEL, threads)
-    looks = for_each(photographs, look, threads=most, what="Sharpness", progress=progress)
-    return {photograph.name: result for photograph, result in zip(photographs, looks, strict=True)}
+    results = workspace.for_each(photographs, judge, what="Sharpness", bytes_per_pixel=BYTES_PER_PIXEL)
+    return {photograph.name: result for photograph, result in zip(photographs, results, strict=True)}
 
 
-def _look(photograph: Photograph, thumbnail: Path, sharpness: Path) -> dict:
+def _judge(photograph: Photograph, thumbnail: Path, sharpness: Path) -> dict:
     picture = load_photograph(photograph)
     focus = judge_focus(picture)
     thumbnail.parent.mkdir(parents=True, exist_ok=True)

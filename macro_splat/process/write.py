@@ -2,9 +2,9 @@
 
 What a mask means is the user's choice. "ignore": the mask becomes `mask_path`, and training leaves out what lies
 outside, whatever is there. "carve": there is nothing outside. The picture is then filled with one colour around the
-object, the ground's own where the photographs have a plain one, else black: training recognises a plain ground as
-empty and learns no opacity there. A fourth channel would say less: training composes it with the ground, but does not
-take it for a silhouette, and the rim of a ground of another colour would stay.
+object, the background's own where the photographs have a plain one, else black: training recognises a plain background
+as empty and learns no opacity there. A fourth channel would say less: training composes it with the background, but
+does not take it for a silhouette, and the rim of a background of another colour would stay.
 """
 
 from __future__ import annotations
@@ -13,46 +13,26 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from plyfile import PlyData, PlyElement
 
-from macro_splat.capture.format import Intrinsics, Optics, SparsePoints
+from macro_splat.capture.format import DISTORTION_KEYS, Frame, SparsePoints
 from macro_splat.photographs.load import Photograph, reduced_size
-from macro_splat.process.config import WORK
 from macro_splat.process.mask_stage import PreparedMask
-from macro_splat.process.parallel import for_each, threads_for
 from macro_splat.process.poses import Poses
 from macro_splat.process.stacks.grouping import Stack
-from macro_splat.process.stage_cache import StageCache, file_fingerprint, fingerprint, key_of
+from macro_splat.process.workspace import Workspace, file_fingerprint, fingerprint, key_of
 from macro_splat.process.write_image import image_name, write_image, write_mask
 from macro_splat.utils.atomic import atomic_write
-from macro_splat.utils.progress import ProgressCallback
 
 VERSION = 1
 """Counts changes of how images are written, so that those of older versions are written anew."""
 BYTES_PER_PIXEL = 14
-"""At the peak of writing an image: the decoded picture, a turned copy, a converted one, and the encoder's buffers."""
+"""At the peak of writing an image: the decoded picture, a rotated copy, a converted one, and the encoder's buffers."""
 TRANSFORMS, POINTS = "transforms.json", "sparse_pc.ply"
-
-
-@dataclass(frozen=True, eq=False)
-class WrittenFrame:
-    """One entry of transforms.json; lengths in scene units."""
-
-    image: str
-    """Path within the capture."""
-    camera_to_world: NDArray[np.float64]
-    intrinsics: Intrinsics
-    """Of the image as it was written."""
-    optics: Optics
-    mask: str | None = None
-    stack_id: str | None = None
-    stack_index: int | None = None
 
 
 class CaptureWriter:
@@ -62,12 +42,17 @@ class CaptureWriter:
     `settle`: whatever goes wrong before, `restore` brings it back.
     """
 
-    def __init__(self, out: Path, cache: StageCache, *, max_edge: int | None, threads: int | None) -> None:
-        self._out, self._cache, self._max_edge, self._threads = out, cache, max_edge, threads
-        self._new, self._old = out / WORK / "new", out / WORK / "old"
+    def __init__(self, out: Path, workspace: Workspace, max_edge: int | None) -> None:
+        """
+        Args:
+            max_edge: images are reduced to this longer edge in pixels; None: they stay as they are.
+        """
+        self._out, self._workspace, self._max_edge = out, workspace, max_edge
+        self._cache = workspace.cache
+        self._new, self._old = workspace.folder / "new", workspace.folder / "old"
 
     def settle(self) -> None:
-        """The new capture is good: forget the earlier one."""
+        """Forget the earlier capture: the new one is good."""
         shutil.rmtree(self._old, ignore_errors=True)
 
     def restore(self) -> None:
@@ -97,14 +82,14 @@ class CaptureWriter:
         poses: Poses,
         left_out: set[str],
         masks: Mapping[str, PreparedMask],
-        ground: Sequence[int] | None,
-        progress: ProgressCallback,
+        background: Sequence[int] | None,
     ) -> dict[str, str]:
         """Write all photographs that have poses, then let them take the place of an earlier capture.
 
         Args:
             left_out: names of photographs that are not wanted.
-            masks: by photograph. ground: the colour that replaces what lies outside them; None: it is to be ignored.
+            masks: by photograph.
+            background: the colour that replaces what lies outside the masks; None: it is to be ignored.
 
         Returns:
             Paths of the images in the capture, by photograph.
@@ -116,37 +101,33 @@ class CaptureWriter:
             if photograph.name in poses.photographs and photograph.name not in left_out
         }
         photographs = [photograph for photograph, _, _ in chosen.values()]
-        images = _image_names(photographs, carved=set() if ground is None else set(masks))
+        images = _image_names(photographs, carved=set() if background is None else set(masks))
         files = [TRANSFORMS, *images.values(), *(mask_name(name) for name in images if name in masks)]
         files += [] if poses.points is None else [POINTS]
 
-        for_each(
-            photographs,
-            lambda photograph: self._write_image(photograph, images[photograph.name], masks, ground),
-            threads=threads_for(photographs, BYTES_PER_PIXEL, self._threads),
-            what="Images",
-            progress=progress,
-        )
+        def write(photograph: Photograph) -> None:
+            self._write_image(photograph, images[photograph.name], masks.get(photograph.name), background)
+
+        self._workspace.for_each(photographs, write, what="Images", bytes_per_pixel=BYTES_PER_PIXEL)
+        self._new.mkdir(parents=True, exist_ok=True)
         if poses.points is not None:
-            self._new.mkdir(parents=True, exist_ok=True)
-            write_points(poses.points, self._new / POINTS)
+            _write_points(poses.points, self._new / POINTS)
         frames = []
         for name, (photograph, stack, index) in chosen.items():
             posed, single = poses.photographs[name], len(stack.photographs) == 1
             frames.append(
-                WrittenFrame(
-                    images[name],
-                    posed.camera_to_world,
-                    reduced(posed.intrinsics, *reduced_size(photograph, self._max_edge)),
-                    posed.optics,
-                    mask_name(name) if name in masks and ground is None else None,
-                    None if single else stack.id,
-                    None if single else index,
+                Frame(
+                    name=images[name],
+                    image=self._out / images[name],
+                    camera_to_world=posed.camera_to_world,
+                    intrinsics=posed.intrinsics.resized(*reduced_size(photograph, self._max_edge)),
+                    optics=posed.optics,
+                    stack_id=None if single else stack.id,
+                    stack_index=None if single else index,
+                    mask=self._out / mask_name(name) if name in masks and background is None else None,
                 )
             )
-        points = None if poses.points is None else POINTS
-        self._new.mkdir(parents=True, exist_ok=True)
-        write_transforms(frames, self._new / TRANSFORMS, scene_unit="mm" if poses.mm else None, points=points)
+        self._write_transforms(frames, "mm" if poses.mm else None, None if poses.points is None else POINTS)
         self._exchange(files)
         return images
 
@@ -154,20 +135,20 @@ class CaptureWriter:
         self,
         photograph: Photograph,
         image: str,
-        masks: Mapping[str, PreparedMask],
-        ground: Sequence[int] | None,
+        mask: PreparedMask | None,
+        background: Sequence[int] | None,
     ) -> None:
-        mask, target = masks.get(photograph.name), self._out / image
+        target = self._out / image
         key = key_of(
             VERSION,
             fingerprint(photograph),
             self._max_edge,
-            [file_fingerprint(mask.path), list(ground)] if mask is not None and ground is not None else None,
+            [file_fingerprint(mask.path), list(background)] if mask is not None and background is not None else None,
         )
         if not self._is_written(target, image, key):
             staged = self._new / image
             if not self._is_written(staged, image, key):
-                outside = (mask.load(), ground) if mask is not None and ground is not None else None
+                outside = (mask.load(), background) if mask is not None and background is not None else None
                 write_image(photograph, staged, self._max_edge, outside)
                 self._cache.put("images", image, key, file_fingerprint(staged))
         if mask is not None:
@@ -176,8 +157,24 @@ class CaptureWriter:
             if not copy.is_file() or copy.read_bytes() != mask.path.read_bytes():
                 write_mask(mask.load(), self._new / name)
 
+    def _write_transforms(self, frames: Sequence[Frame], scene_unit: str | None, points: str | None) -> None:
+        """Write transforms.json; what all frames share stands at its top level.
+
+        Args:
+            points: path of the sparse points within the capture.
+        """
+        entries = [_entry(frame, self._out) for frame in frames]
+        shared = {key: value for key, value in entries[0].items() if all(e.get(key) == value for e in entries)}
+        for key in ("file_path", "mask_path", "transform_matrix", "stack_id", "stack_index"):
+            shared.pop(key, None)
+        top = {"camera_model": "OPENCV", "scene_unit": scene_unit, **shared, "ply_file_path": points}
+        transforms = {key: value for key, value in top.items() if value is not None}
+        transforms["frames"] = [{key: value for key, value in e.items() if key not in shared} for e in entries]
+        with atomic_write(self._new / TRANSFORMS, "w") as file:
+            json.dump(transforms, file, indent=1, allow_nan=False)
+
     def _is_written(self, path: Path, image: str, key: str) -> bool:
-        """Whether a file is the image that was written for this key; moving it changes nothing."""
+        """Return whether a file is the image that was written for this key; moving it changes nothing."""
         return path.is_file() and self._cache.get("images", image, key) == file_fingerprint(path)
 
     def _exchange(self, files: Sequence[str]) -> None:
@@ -198,7 +195,7 @@ class CaptureWriter:
 
 
 def _image_names(photographs: Sequence[Photograph], carved: set[str]) -> dict[str, str]:
-    """Where the image of each photograph lies; `a.tif` becomes `a.tif.png`, which another one may be called."""
+    """Return where the image of each photograph lies; `a.tif` becomes `a.tif.png`, which another one may be called."""
     wanted = {p.name: image_name(p, carved=p.name in carved) for p in photographs}
     taken: dict[str, str] = {}
     for name in sorted(wanted, key=lambda name: wanted[name] != f"images/{name}"):  # own names come first
@@ -218,11 +215,11 @@ def _move(source: Path, target: Path) -> None:
 
 
 def mask_name(name: str) -> str:
-    """Where the mask of a photograph lies in the capture."""
+    """Return where the mask of a photograph lies in the capture."""
     return f"masks/{name}.png"
 
 
-def write_points(points: SparsePoints, target: Path) -> None:
+def _write_points(points: SparsePoints, target: Path) -> None:
     """Write coloured points as a binary PLY."""
     columns = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
     vertices = np.empty(len(points.xyz), dtype=columns)
@@ -232,48 +229,11 @@ def write_points(points: SparsePoints, target: Path) -> None:
         PlyData([PlyElement.describe(vertices, "vertex")]).write(file)
 
 
-def reduced(intrinsics: Intrinsics, width: int, height: int) -> Intrinsics:
-    """The same camera with an image of another size."""
-    x, y = width / intrinsics.width, height / intrinsics.height
-    return Intrinsics(
-        intrinsics.fl_x * x,
-        intrinsics.fl_y * y,
-        intrinsics.cx * x,
-        intrinsics.cy * y,
-        width,
-        height,
-        intrinsics.distortion,
-    )
-
-
-def write_transforms(
-    frames: Sequence[WrittenFrame], target: Path, *, scene_unit: str | None, points: str | None = None
-) -> None:
-    """Write transforms.json; what all frames share stands at its top level.
-
-    Args:
-        points: path of the sparse points within the capture.
-    """
-    entries = [_entry(frame) for frame in frames]
-    shared = {key: value for key, value in entries[0].items() if all(e.get(key) == value for e in entries)}
-    for key in ("file_path", "mask_path", "transform_matrix", "stack_id", "stack_index"):
-        shared.pop(key, None)
-    top: dict[str, Any] = {"camera_model": "OPENCV"}
-    if scene_unit is not None:
-        top["scene_unit"] = scene_unit
-    top |= shared
-    if points is not None:
-        top["ply_file_path"] = points
-    top["frames"] = [{key: value for key, value in e.items() if key not in shared} for e in entries]
-    with atomic_write(target, "w") as file:
-        json.dump(top, file, indent=1, allow_nan=False)
-
-
-def _entry(frame: WrittenFrame) -> dict[str, Any]:
+def _entry(frame: Frame, out: Path) -> dict[str, Any]:
     camera, optics = frame.intrinsics, frame.optics
     entry: dict[str, Any] = {
-        "file_path": frame.image,
-        "mask_path": frame.mask,
+        "file_path": frame.name,
+        "mask_path": None if frame.mask is None else frame.mask.relative_to(out).as_posix(),
         "transform_matrix": frame.camera_to_world.tolist(),
         "fl_x": camera.fl_x,
         "fl_y": camera.fl_y,
@@ -281,7 +241,7 @@ def _entry(frame: WrittenFrame) -> dict[str, Any]:
         "cy": camera.cy,
         "w": camera.width,
         "h": camera.height,
-        **dict(zip(("k1", "k2", "k3", "k4", "p1", "p2"), camera.distortion, strict=True)),
+        **dict(zip(DISTORTION_KEYS, camera.distortion, strict=True)),
         "focus_distance": optics.focus_distance,
         "aperture_radius": optics.aperture_radius,
         "f_number": optics.f_number,

@@ -45,7 +45,7 @@ JPEG_SUFFIXES = (".jpg", ".jpeg")
 
 
 def image_name(photograph: Photograph, *, carved: bool) -> str:
-    """Where the image of a photograph lies in the capture: its own name, with another ending where it must."""
+    """Return where the image of a photograph lies in the capture: its own name, with another ending where it must."""
     path = PurePosixPath("images") / photograph.name
     suffix = path.suffix.lower()
     if suffix == ".png" or (suffix in JPEG_SUFFIXES and not carved):
@@ -55,7 +55,7 @@ def image_name(photograph: Photograph, *, carved: bool) -> str:
 
 
 def can_stay(photograph: Photograph, max_edge: int | None) -> bool:
-    """Whether a photograph is an image of a capture already."""
+    """Return whether a photograph is an image of a capture already."""
     if is_raw(photograph.path) or reduced_size(photograph, max_edge) != (photograph.width, photograph.height):
         return False
     if photograph.exif.orientation != 1:
@@ -72,7 +72,7 @@ def can_stay(photograph: Photograph, max_edge: int | None) -> bool:
 
 
 def _png_depth(path: Path) -> int:
-    """Bits per sample, which stand in the header at the head of the file."""
+    """Return the bits per sample, which stand in the header at the head of the file."""
     with path.open("rb") as file:
         return file.read(25)[24]
 
@@ -119,7 +119,7 @@ def write_image(
 
 
 def _exif_block(photograph: Photograph, width: int, height: int) -> Image.Exif:
-    """What is known of the photograph as EXIF tags of its image of this size."""
+    """Return what is known of the photograph as EXIF tags of its image of this size."""
     known = photograph.exif
     main = Image.Exif()
     if known.camera:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterable
 from typing import Any
 
 MAX_LENGTH = 80
@@ -26,6 +27,12 @@ def printable(text: object) -> str:
 def shorten(text: str, length: int = MAX_LENGTH) -> str:
     """The text, cut to a length."""
     return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def first_few(items: Iterable[object], count: int = 3) -> str:
+    """Return the first `count` items, and how many more there are."""
+    texts = [str(item) for item in items]
+    return ", ".join(texts[:count]) + (f" and {len(texts) - count} more" if len(texts) > count else "")
 
 
 def reason(error: BaseException, length: int = 120) -> str:

@@ -24,7 +24,7 @@ import tyro
 from PIL import Image, ImageFilter
 from rich.table import Table
 
-from macro_splat.process.rig.poses import look_at_pose
+from macro_splat.process.geometry import look_at_pose
 from tests.benchmarks.machine import processor_name
 from tests.benchmarks.tables import to_markdown
 

@@ -25,7 +25,7 @@ from macro_splat.benchmark.modes import MODES, VARIANTS, choose
 from macro_splat.benchmark.plan import plan
 from macro_splat.benchmark.suite import run_all
 from macro_splat.capture import read_capture
-from macro_splat.process.config import ProcessSettings
+from macro_splat.process.config import ProcessConfig
 from macro_splat.process.run import process
 from tests.benchmarks.tables import to_markdown
 
@@ -84,7 +84,7 @@ def process_photographs(capture: Path, rig: Path, folder: Path) -> Path:
     training = set(exact["train_filenames"])
     for name in training:
         shutil.copyfile(capture / name, photographs / Path(name).name)
-    process(photographs, made, ProcessSettings(rig=rig))
+    process(ProcessConfig(photographs, made, rig=rig))
     transforms = json.loads((made / "transforms.json").read_text(encoding="utf-8"))
     shared = {key: exact[key] for key in ("fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "k2", "p1", "p2") if key in exact}
     held_out = [shared | frame for frame in exact["frames"] if frame["file_path"] not in training]

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from macro_splat.capture import read_capture
-from macro_splat.cli.process import _summarise
+from macro_splat.cli.process import _print_summary
 from tests.captures import write_capture
 
 PROGRAM = Path(sys.executable).with_name("macro-splat")
@@ -109,7 +109,7 @@ def test_names_of_files_steer_no_terminal(tmp_path: Path, capsys: pytest.Capture
         "seconds": {"survey": 1.0},
         "peak_memory_mb": 100.0,
     }
-    _summarise(record, tmp_path)
+    _print_summary(record, tmp_path)
     said = capsys.readouterr().out
     assert "warning: \\x1b[31mred" in said
     assert "\x1b" not in said

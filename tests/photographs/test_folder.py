@@ -31,7 +31,7 @@ def half(grow: int = 1) -> Image.Image:
 
 def found(folder: Path) -> tuple[list[Photograph], list[str]]:
     told: list[str] = []
-    photographs = find_photographs(folder, tell=lambda what, do: told.append(f"{what} {do}"))
+    photographs = find_photographs(folder, note=lambda what, do: told.append(f"{what} {do}"))
     return photographs, told
 
 

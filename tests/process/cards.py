@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from macro_splat.process.config import ProcessSettings
+from macro_splat.process.config import ProcessConfig
 
 VIEWS, SLICES = 6, 3
 
 
-def by_name(**settings: Any) -> ProcessSettings:
-    return ProcessSettings(stack_by="name", threads=1, **settings)
+def by_name(card: Path, out: Path, **options: Any) -> ProcessConfig:
+    return ProcessConfig(card, out, stack_by="name", threads=1, **options)
 
 
 def originals(folder: Path) -> dict[str, tuple[bytes, int]]:

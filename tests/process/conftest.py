@@ -64,8 +64,9 @@ def found_poses(truth: Capture, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
     """Structure from motion that finds the true poses, at half the size, from the first photograph of each stack."""
     seen: dict[str, Any] = {"lost": ()}
 
-    def reconstruct(stacks: Any, **options: Any) -> solve.Reconstruction:
-        seen.update(options, stacks=stacks)
+    def reconstruct(search: solve.StructureFromMotion) -> solve.Reconstruction:
+        seen.update(vars(search))
+        stacks = search.stacks
         frames = {Path(frame.name).name: frame for frame in truth.frames}
         names = [p.name for stack in stacks for p in stack.photographs if stack.id not in seen["lost"]]
         poses = {name: frames[name].camera_to_world.copy() for name in names}
@@ -82,7 +83,7 @@ def found_poses(truth: Capture, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
             tuple(p.name for stack in stacks for p in stack.photographs if stack.id in seen["lost"]),
         )
 
-    monkeypatch.setattr(solve, "reconstruct", reconstruct)
+    monkeypatch.setattr(solve.StructureFromMotion, "reconstruct", reconstruct)
     return seen
 
 

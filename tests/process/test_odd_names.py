@@ -13,7 +13,7 @@ from PIL import Image
 
 from macro_splat.capture import read_capture
 from macro_splat.errors import MacroSplatError
-from macro_splat.process.config import ProcessSettings
+from macro_splat.process.config import ProcessConfig
 from macro_splat.process.run import process
 
 SUFFIXES = (".png", ".PNG", ".jpg", ".JPEG", ".tif", ".webp", ".tar.png", ".jpg.png", ".png.jpg", ". png", "", ".heic")
@@ -52,7 +52,7 @@ def processed(names: list[str], by: str) -> str | None:
         folder, out = Path(temporary) / "photographs", Path(temporary) / "out"
         folder.mkdir()
         written = write_photographs(folder, names)
-        found = process_or_complaint(folder, out, ProcessSettings(stack_by=by, poses="none", threads=1))  # type: ignore[arg-type]
+        found = process_or_complaint(ProcessConfig(folder, out, stack_by=by, poses="none", threads=1))  # type: ignore[arg-type]
         if isinstance(found, str):
             return found
         assert 0 < len(found["photographs"]) <= written
@@ -64,7 +64,7 @@ def processed(names: list[str], by: str) -> str | None:
             "lens: {focal_length_mm: 50, focus_distance_mm: 150, sensor_width_mm: 36}\n"
             f"turntable: {{direction: ccw, steps: {steps}}}\nstack: {{motion: rail, step_mm: 1}}\n"
         )
-        made = process_or_complaint(folder, out, ProcessSettings(stack_by=by, rig=rig, threads=1))  # type: ignore[arg-type]
+        made = process_or_complaint(ProcessConfig(folder, out, stack_by=by, rig=rig, threads=1))  # type: ignore[arg-type]
         if isinstance(made, str):
             return made
         assert len(read_capture(out).frames) == len(found["photographs"])
@@ -75,10 +75,10 @@ def processed(names: list[str], by: str) -> str | None:
     return None
 
 
-def process_or_complaint(folder: Path, out: Path, settings: ProcessSettings) -> dict | str:
+def process_or_complaint(config: ProcessConfig) -> dict | str:
     complaint = ""
     try:
-        return process(folder, out, settings)
+        return process(config)
     except MacroSplatError as error:
         complaint = str(error)
     assert len(complaint.splitlines()) == 1

@@ -15,6 +15,7 @@ from macro_splat.errors import MacroSplatError
 from macro_splat.process import run
 from macro_splat.process.run import process
 from macro_splat.process.sfm import solve
+from macro_splat.report.capture_report import write_capture_report
 from tests.process.cards import SLICES, VIEWS, by_name, originals
 
 
@@ -22,23 +23,23 @@ def test_a_rerun_does_what_has_changed_and_nothing_else(
     card: Path, rig: Path, tmp_path: Path, work_done: Counter[str]
 ) -> None:
     count = VIEWS * SLICES
-    process(card, tmp_path / "out", by_name(rig=rig))
+    process(by_name(card, tmp_path / "out", rig=rig))
     assert work_done == {"sharpness_map": count, "write_image": count}
-    process(card, tmp_path / "out", by_name(rig=rig))
+    process(by_name(card, tmp_path / "out", rig=rig))
     assert work_done == {"sharpness_map": count, "write_image": count}
 
     with Image.open(card / "002_1.png") as image:
         turned = image.rotate(180)
     turned.save(card / "002_1.png")
-    process(card, tmp_path / "out", by_name(rig=rig))
+    process(by_name(card, tmp_path / "out", rig=rig))
     assert work_done == {"sharpness_map": count + 1, "write_image": count + 1}
     assert (tmp_path / "out" / "images" / "002_1.png").read_bytes() == (card / "002_1.png").read_bytes()
 
     (tmp_path / "out" / "images" / "000_0.png").unlink()
-    process(card, tmp_path / "out", by_name(rig=rig))
+    process(by_name(card, tmp_path / "out", rig=rig))
     assert work_done == {"sharpness_map": count + 1, "write_image": count + 2}
 
-    process(card, tmp_path / "out", by_name(rig=rig, max_image_edge=48))
+    process(by_name(card, tmp_path / "out", rig=rig, max_image_edge=48))
     assert work_done == {"sharpness_map": count + 1, "write_image": 2 * count + 2}
     assert read_capture(tmp_path / "out").frames[0].intrinsics.width == 48
 
@@ -50,10 +51,10 @@ def test_an_interrupted_run_goes_on(card: Path, rig: Path, tmp_path: Path, work_
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        process(card, tmp_path / "out", by_name(rig=rig), progress=interrupt)
+        process(by_name(card, tmp_path / "out", rig=rig), progress=interrupt)
     assert not (tmp_path / "out" / "transforms.json").exists()
     assert not list((tmp_path / "out").rglob("*.unfinished"))
-    process(card, tmp_path / "out", by_name(rig=rig))
+    process(by_name(card, tmp_path / "out", rig=rig))
     assert len(read_capture(tmp_path / "out").frames) == VIEWS * SLICES
     count = VIEWS * SLICES
     # One more may have begun while the run was told to stop.
@@ -67,15 +68,15 @@ def test_without_poses_there_is_a_report_and_an_earlier_capture_stays(
     def reconstruct(*_: Any, **__: Any) -> None:
         raise MacroSplatError("no poses could be found for a.jpg; photograph with more overlap")
 
-    monkeypatch.setattr(solve, "reconstruct", reconstruct)
+    monkeypatch.setattr(solve.StructureFromMotion, "reconstruct", reconstruct)
     kept = "The capture of an earlier run is kept: transforms.json and images are not of this run."
     for earlier in (False, True):
         before = {}
         if earlier:
-            process(card, tmp_path / "out", by_name(rig=rig))
+            process(by_name(card, tmp_path / "out", rig=rig))
             before = originals(tmp_path / "out" / "images")
         with pytest.raises(MacroSplatError, match=r"no poses could be found.*report\.html"):
-            process(card, tmp_path / "out", by_name())
+            process(by_name(card, tmp_path / "out"), write_report=write_capture_report)
         record = json.loads((tmp_path / "out" / "process.json").read_text())
         assert {
             "severity": "error",
@@ -98,10 +99,10 @@ def test_an_interrupted_rerun_leaves_the_earlier_capture(card: Path, rig: Path, 
         if what == stage and done == 5:
             raise KeyboardInterrupt
 
-    process(card, tmp_path / "out", by_name(rig=rig))
+    process(by_name(card, tmp_path / "out", rig=rig))
     before = originals(tmp_path / "out" / "images")
     with pytest.raises(KeyboardInterrupt):
-        process(card, tmp_path / "out", by_name(rig=rig, max_image_edge=48), progress=interrupt)
+        process(by_name(card, tmp_path / "out", rig=rig, max_image_edge=48), progress=interrupt)
     assert originals(tmp_path / "out" / "images") == before
     assert read_capture(tmp_path / "out").frames[0].intrinsics.width == 96
 
@@ -109,7 +110,7 @@ def test_an_interrupted_rerun_leaves_the_earlier_capture(card: Path, rig: Path, 
 def test_a_new_capture_that_cannot_be_read_does_not_replace_the_earlier_one(
     card: Path, rig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process(card, tmp_path / "out", by_name(rig=rig))
+    process(by_name(card, tmp_path / "out", rig=rig))
     before = originals(tmp_path / "out" / "images")
 
     def refuse(path: Path) -> None:
@@ -118,6 +119,6 @@ def test_a_new_capture_that_cannot_be_read_does_not_replace_the_earlier_one(
     with monkeypatch.context() as patched:
         patched.setattr(run, "read_capture", refuse)
         with pytest.raises(MacroSplatError, match="nothing can be in focus"):
-            process(card, tmp_path / "out", by_name(rig=rig, max_image_edge=48))
+            process(by_name(card, tmp_path / "out", rig=rig, max_image_edge=48))
     assert originals(tmp_path / "out" / "images") == before
     assert len(read_capture(tmp_path / "out").frames) == VIEWS * SLICES

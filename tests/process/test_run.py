@@ -14,8 +14,9 @@ from PIL import Image
 
 from macro_splat.capture import Capture, read_capture
 from macro_splat.errors import MacroSplatError
-from macro_splat.process.config import ProcessSettings
+from macro_splat.process.config import ProcessConfig
 from macro_splat.process.run import process
+from macro_splat.report.capture_report import write_capture_report
 from tests.captures import sample_ball, write_capture
 from tests.process.cards import SLICES, VIEWS, by_name, originals
 
@@ -26,7 +27,8 @@ def test_photographs_and_a_rig_give_the_capture_that_they_are_of(
     card: Path, rig: Path, truth: Capture, tmp_path: Path
 ) -> None:
     before = originals(card)
-    record = process(card, tmp_path / "out", by_name(rig=rig), command=["macro-splat", "process"])
+    command = ["macro-splat", "process"]
+    record = process(by_name(card, tmp_path / "out", rig=rig), command=command, write_report=write_capture_report)
     assert originals(card) == before
 
     made = read_capture(tmp_path / "out")
@@ -56,9 +58,7 @@ def test_photographs_and_a_rig_give_the_capture_that_they_are_of(
 def test_progress_reaches_the_end_of_every_stage(card: Path, rig: Path, tmp_path: Path) -> None:
     seen: dict[str, list[tuple[int, int]]] = {}
     process(
-        card,
-        tmp_path / "out",
-        by_name(rig=rig, masks="make"),
+        by_name(card, tmp_path / "out", rig=rig, masks="make"),
         progress=lambda what, done, total: seen.setdefault(what, []).append((done, total)),
     )
     assert list(seen) == ["Sharpness", "Stacks", "Masks", "Points", "Images"]
@@ -78,7 +78,7 @@ def test_progress_reaches_the_end_of_every_stage(card: Path, rig: Path, tmp_path
 def test_a_scale_that_is_not_used_is_told(
     card: Path, rig: Path, tmp_path: Path, settings: dict[str, Any], what: str
 ) -> None:
-    record = process(card, tmp_path / "out", by_name(rig=rig, **settings))
+    record = process(by_name(card, tmp_path / "out", rig=rig, **settings))
     assert what in [problem["what"] for problem in record["problems"]]
 
 
@@ -88,7 +88,7 @@ def test_a_scale_that_is_not_used_is_told(
 def test_structure_from_motion_gets_stacks_scores_and_maps(
     card: Path, truth: Capture, tmp_path: Path, found_poses: dict[str, Any]
 ) -> None:
-    record = process(card, tmp_path / "out", by_name())
+    record = process(by_name(card, tmp_path / "out"))
     assert [len(stack.photographs) for stack in found_poses["stacks"]] == [SLICES] * VIEWS
     assert found_poses["scores"] == {p["name"]: p["sharpness"] for p in record["photographs"]}
     assert {values.shape for values in found_poses["sharpness"].values()} == {(9, 12)}
@@ -110,16 +110,16 @@ def test_a_ground_that_few_photographs_show_is_none(card: Path, tmp_path: Path, 
     for name in names[::3]:
         clutter = rng.integers(0, 255, (72, 96, 3), dtype=np.uint8)
         Image.fromarray(clutter).save(card / name)
-    record = process(card, tmp_path / "out", by_name())
+    record = process(by_name(card, tmp_path / "out"))
     assert found_poses["masks"] == {}
     assert {p["mask"] for p in record["photographs"]} == {None}
     # Whoever asks for masks gets those that can be made.
-    record = process(card, tmp_path / "out", by_name(masks="make"))
+    record = process(by_name(card, tmp_path / "out", masks="make"))
     assert [p["mask"] for p in record["photographs"]].count("made") == len(names) - len(names[::3])
 
 
 def test_a_factor_gives_millimetres(card: Path, truth: Capture, tmp_path: Path, found_poses: dict[str, Any]) -> None:
-    record = process(card, tmp_path / "out", by_name(scale_factor=2.0))
+    record = process(by_name(card, tmp_path / "out", scale_factor=2.0))
     made = read_capture(tmp_path / "out")
     assert made.scene_unit == "mm"
     for ours, true in zip(made.frames, truth.frames, strict=True):
@@ -132,7 +132,7 @@ def test_a_factor_gives_millimetres(card: Path, truth: Capture, tmp_path: Path, 
 def test_the_lens_of_a_rig_without_poses_counts(card: Path, tmp_path: Path, found_poses: dict[str, Any]) -> None:
     rig = tmp_path / "lens.yaml"
     rig.write_text("lens: {focal_length_mm: 60, f_number: 8, magnification: 0.5, pixel_pitch_um: 300}")
-    process(card, tmp_path / "out", by_name(rig=rig))
+    process(by_name(card, tmp_path / "out", rig=rig))
     exif = found_poses["stacks"][0].photographs[0].exif
     assert (exif.focal_length_mm, exif.magnification, exif.pixel_pitch_mm) == (60, 0.5, 0.3)
     optics = read_capture(tmp_path / "out").frames[0].optics
@@ -145,7 +145,7 @@ def test_a_rig_that_does_not_fit_is_told_before_the_search(
     rig = tmp_path / "stack.yaml"
     rig.write_text("stack: {focus_distances_mm: [118, 122]}")
     with pytest.raises(MacroSplatError, match=r"stack\.yaml: `stack\.focus_distances_mm` is of ring stacks, but '000'"):
-        process(card, tmp_path / "out", by_name(rig=rig, stack_motion="rail"))
+        process(by_name(card, tmp_path / "out", rig=rig, stack_motion="rail"))
     assert "stacks" not in found_poses
 
 
@@ -158,7 +158,7 @@ def test_slices_on_a_rail_keep_their_places_when_one_is_left_out(
     Image.fromarray(np.full((72, 96), 100, np.uint8)).save(card / "003_1.png")
     rig = tmp_path / "stack.yaml"
     rig.write_text("stack: {motion: rail, step_mm: 0.5}")
-    process(card, tmp_path / "out", by_name(rig=rig, leave_out_blurred=True, scale_factor=2.0))
+    process(by_name(card, tmp_path / "out", rig=rig, leave_out_blurred=True, scale_factor=2.0))
     frames = {Path(frame.name).stem: frame.camera_to_world for frame in read_capture(tmp_path / "out").frames}
     assert "003_1" not in frames
     for pose in ("002", "003"):
@@ -170,7 +170,7 @@ def test_photographs_without_a_place_are_left_out_with_the_reason(
     card: Path, tmp_path: Path, found_poses: dict[str, Any]
 ) -> None:
     found_poses["lost"] = ("004",)
-    record = process(card, tmp_path / "out", by_name())
+    record = process(by_name(card, tmp_path / "out"))
     lost = [p for p in record["photographs"] if not p["used"]]
     assert [p["name"] for p in lost] == [f"004_{i}.png" for i in range(SLICES)]
     assert all("found no place" in p["why_not"] and p["image"] is None for p in lost)
@@ -179,7 +179,7 @@ def test_photographs_without_a_place_are_left_out_with_the_reason(
 
 
 def test_only_the_sharpest_of_each_stack_on_request(card: Path, tmp_path: Path, found_poses: dict[str, Any]) -> None:
-    record = process(card, tmp_path / "out", by_name(sharpest_only=True))
+    record = process(by_name(card, tmp_path / "out", sharpest_only=True))
     assert len(read_capture(tmp_path / "out").frames) == VIEWS
     for stack in record["stacks"]:
         members = [p for p in record["photographs"] if p["name"] in stack["photographs"]]
@@ -195,19 +195,19 @@ def test_blurred_photographs_are_left_out_on_request(card: Path, tmp_path: Path,
         Image.fromarray(blocks).save(path)
     slope = np.repeat(np.linspace(90, 110, 96)[None], 72, axis=0).astype(np.uint8)
     Image.fromarray(slope).save(card / "003_1.png")
-    record = process(card, tmp_path / "out", by_name(leave_out_blurred=True))
+    record = process(by_name(card, tmp_path / "out", leave_out_blurred=True))
     left_out = {p["name"]: p["why_not"] for p in record["photographs"] if not p["used"]}
     assert left_out == {"003_1.png": "out of focus"}
-    kept = process(card, tmp_path / "out", by_name())
+    kept = process(by_name(card, tmp_path / "out"))
     assert all(p["used"] for p in kept["photographs"])
     for path in card.iterdir():
         Image.fromarray(slope).save(path)
     with pytest.raises(MacroSplatError, match=f"all {VIEWS * SLICES} photographs are blurred"):
-        process(card, tmp_path / "out", by_name(leave_out_blurred=True))
+        process(by_name(card, tmp_path / "out", leave_out_blurred=True))
 
 
 def test_to_look_at_photographs_needs_no_poses(card: Path, tmp_path: Path) -> None:
-    record = process(card, tmp_path / "out", by_name(poses="none"))
+    record = process(by_name(card, tmp_path / "out", poses="none"), write_report=write_capture_report)
     assert record["poses"]["source"] is None
     assert "error" not in {problem["severity"] for problem in record["problems"]}
     assert any("Poses were not looked for" in problem["what"] for problem in record["problems"])
@@ -231,7 +231,7 @@ def object_masks(card: Path) -> dict[str, np.ndarray]:
 
 def test_masks_that_are_there_are_read(card: Path, rig: Path, tmp_path: Path) -> None:
     masks = object_masks(card)
-    record = process(card, tmp_path / "out", by_name(rig=rig))
+    record = process(by_name(card, tmp_path / "out", rig=rig))
     assert len(record["photographs"]) == len(masks)
     assert {p["mask"] for p in record["photographs"]} == {"read"}
     for frame in read_capture(tmp_path / "out").frames:
@@ -239,7 +239,7 @@ def test_masks_that_are_there_are_read(card: Path, rig: Path, tmp_path: Path) ->
         with Image.open(frame.mask) as mask:
             np.testing.assert_array_equal(np.asarray(mask) > 0, masks[Path(frame.name).name])
 
-    process(card, tmp_path / "out", by_name(rig=rig, mask_inverted=True, max_image_edge=48))
+    process(by_name(card, tmp_path / "out", rig=rig, mask_inverted=True, max_image_edge=48))
     frame = read_capture(tmp_path / "out").frames[0]
     assert frame.mask is not None
     with Image.open(frame.mask) as mask:
@@ -247,7 +247,7 @@ def test_masks_that_are_there_are_read(card: Path, rig: Path, tmp_path: Path) ->
         agreement = (np.asarray(mask) > 0) == ~masks["000_0.png"][::2, ::2]
     assert agreement.mean() > 0.97
 
-    process(card, tmp_path / "out", by_name(rig=rig, masks="none"))
+    process(by_name(card, tmp_path / "out", rig=rig, masks="none"))
     assert read_capture(tmp_path / "out").frames[0].mask is None
     assert not list((tmp_path / "out" / "masks").iterdir())
 
@@ -260,7 +260,7 @@ def test_alpha_channels_are_masks(card: Path, rig: Path, tmp_path: Path) -> None
             transparent = image.convert("RGB")
         transparent.putalpha(alpha)
         transparent.save(path)
-    record = process(card, tmp_path / "out", by_name(rig=rig))
+    record = process(by_name(card, tmp_path / "out", rig=rig))
     assert {p["mask"] for p in record["photographs"]} == {"alpha"}
     frame = read_capture(tmp_path / "out").frames[0]
     with Image.open(frame.image) as image:
@@ -272,8 +272,7 @@ def test_a_carved_ground_has_its_own_colour_where_it_is_plain(tmp_path: Path, ri
     grey = write_capture(
         tmp_path / "grey", views=VIEWS, slices=SLICES, test_views=0, width=96, height=72, background=0.6
     )
-    settings = by_name(rig=rig, masks="make", mask_meaning="carve")
-    process(grey / "images", tmp_path / "out", settings)
+    process(by_name(grey / "images", tmp_path / "out", rig=rig, masks="make", mask_meaning="carve"))
     frame = read_capture(tmp_path / "out").frames[0]
     assert frame.mask is None
     with Image.open(frame.image) as carved, Image.open(grey / "images" / "000_0.png") as original:
@@ -281,7 +280,7 @@ def test_a_carved_ground_has_its_own_colour_where_it_is_plain(tmp_path: Path, ri
     assert (values[0, 0] == before[0, 0]).all()
     assert (values == before).all(axis=2).mean() > 0.99  # this ground has no noise
 
-    process(grey / "images", tmp_path / "made", by_name(rig=rig, masks="make"))
+    process(by_name(grey / "images", tmp_path / "made", rig=rig, masks="make"))
     assert read_capture(tmp_path / "made").frames[0].mask is not None
 
 
@@ -290,7 +289,7 @@ def test_a_ground_that_is_not_plain_is_carved_to_black(card: Path, rig: Path, tm
     rng = np.random.default_rng(0)
     for path in card.glob("*.png"):
         Image.fromarray(rng.integers(0, 256, (72, 96, 3), dtype=np.uint8)).save(path)
-    process(card, tmp_path / "out", by_name(rig=rig, masks="read", mask_meaning="carve"))
+    process(by_name(card, tmp_path / "out", rig=rig, masks="read", mask_meaning="carve"))
     for frame in read_capture(tmp_path / "out").frames:
         with Image.open(frame.image) as image:
             values = np.asarray(image)
@@ -301,7 +300,7 @@ def test_a_ground_that_is_not_plain_is_carved_to_black(card: Path, rig: Path, tm
 def test_masks_of_an_earlier_run_are_not_taken_for_the_users(truth_folder: Path, rig: Path, tmp_path: Path) -> None:
     shutil.copytree(truth_folder / "images", tmp_path / "out" / "photographs")
     for _ in range(2):
-        record = process(tmp_path / "out" / "photographs", tmp_path / "out", by_name(rig=rig, masks="make"))
+        record = process(by_name(tmp_path / "out" / "photographs", tmp_path / "out", rig=rig, masks="make"))
         assert {p["mask"] for p in record["photographs"]} == {"made"}
 
 
@@ -328,7 +327,7 @@ def test_impossible_settings_are_told_in_one_line(
     card: Path, tmp_path: Path, settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(MacroSplatError, match=message) as caught:
-        process(card, tmp_path / "out", ProcessSettings(**settings))
+        process(ProcessConfig(card, tmp_path / "out", **settings))
     assert "\n" not in str(caught.value)
 
 
@@ -342,9 +341,9 @@ def test_nothing_that_is_not_ours_is_written_over(truth_folder: Path, tmp_path: 
         (capture / "sharp", capture),
     ):
         with pytest.raises(MacroSplatError, match="name another folder"):
-            process(folder, out, by_name(poses="none"))
+            process(by_name(folder, out, poses="none"))
     with pytest.raises(MacroSplatError, match="is a file"):
-        process(capture / "images", capture / "sparse_pc.ply")
+        process(ProcessConfig(capture / "images", capture / "sparse_pc.ply"))
     assert {path: path.stat().st_mtime_ns for path in capture.rglob("*")} == before
 
 
@@ -352,7 +351,7 @@ def test_a_broken_photograph_is_named(card: Path, rig: Path, tmp_path: Path) -> 
     data = (card / "001_1.png").read_bytes()
     (card / "001_1.png").write_bytes(data[: len(data) // 2])
     with pytest.raises(MacroSplatError, match=r"001_1\.png"):
-        process(card, tmp_path / "out", by_name(rig=rig))
+        process(by_name(card, tmp_path / "out", rig=rig))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
@@ -361,6 +360,6 @@ def test_originals_may_be_read_only(card: Path, rig: Path, tmp_path: Path) -> No
         path.chmod(0o444)
     card.chmod(0o555)
     try:
-        process(card, tmp_path / "out", by_name(rig=rig))
+        process(by_name(card, tmp_path / "out", rig=rig))
     finally:
         card.chmod(0o755)

@@ -12,12 +12,13 @@ from PIL import Image
 
 from macro_splat.capture import Intrinsics, SparsePoints
 from macro_splat.photographs.load import find_photographs
+from macro_splat.process.config import Motion
 from macro_splat.process.poses import PosedPhotograph, Poses
-from macro_splat.process.rig.poses import read_rig
-from macro_splat.process.slices import align_slices, tell_slices_apart
+from macro_splat.process.rig.format import read_rig
+from macro_splat.process.slices import align_slices, separate_slices
 from macro_splat.process.stacks.alignment import SliceAlignment
-from macro_splat.process.stacks.grouping import Motion, Stack, group_stacks
-from macro_splat.process.stage_cache import StageCache
+from macro_splat.process.stacks.grouping import Stack, group_stacks
+from macro_splat.process.workspace import Workspace
 
 LENS = Intrinsics(500.0, 500.0, 50.0, 40.0, 96, 80)
 DISTANCE = 30.0
@@ -52,9 +53,9 @@ def aligned(*scales: float) -> dict[str, SliceAlignment]:
 
 
 def test_slices_are_measured_against_the_one_that_has_the_pose(stack: Stack, tmp_path: Path) -> None:
-    cache = StageCache(tmp_path / "cache")
+    workspace = Workspace(tmp_path, threads=1)
     for reference in (0, 1):
-        found = align_slices([stack], sfm_poses(NAMES[reference]), cache, threads=1, progress=lambda *_: None)
+        found = align_slices([stack], sfm_poses(NAMES[reference]), workspace)
         assert [found[name].scale for name in NAMES] == pytest.approx(
             [1.02 ** (i - reference) for i in range(3)], abs=2e-3
         )
@@ -62,7 +63,7 @@ def test_slices_are_measured_against_the_one_that_has_the_pose(stack: Stack, tmp
 
 @pytest.mark.parametrize("motion", ["ring", None])
 def test_by_the_ring_the_focal_length_breathes_and_the_camera_stays(stack: Stack, motion: Motion | None) -> None:
-    poses = tell_slices_apart(sfm_poses(), [replace(stack, motion=motion)], aligned(0.98, 1.0, 1.03))
+    poses = separate_slices(sfm_poses(), [replace(stack, motion=motion)], aligned(0.98, 1.0, 1.03))
     posed = [poses.photographs[name] for name in NAMES]
     assert [p.intrinsics.fl_x for p in posed] == pytest.approx([490, 500, 515])
     # The middle of the picture is what all slices are magnified about.
@@ -71,7 +72,7 @@ def test_by_the_ring_the_focal_length_breathes_and_the_camera_stays(stack: Stack
 
 
 def test_on_a_rail_the_camera_comes_nearer_by_as_much_as_the_picture_grows(stack: Stack) -> None:
-    poses = tell_slices_apart(sfm_poses(), [replace(stack, motion="rail")], aligned(1 / 1.05, 1.0, 1.05))
+    poses = separate_slices(sfm_poses(), [replace(stack, motion="rail")], aligned(1 / 1.05, 1.0, 1.05))
     posed = [poses.photographs[name] for name in NAMES]
     depths = [p.camera_to_world[2, 3] for p in posed]
     assert [DISTANCE / depth for depth in depths] == pytest.approx([1 / 1.05, 1.0, 1.05])
@@ -81,14 +82,14 @@ def test_on_a_rail_the_camera_comes_nearer_by_as_much_as_the_picture_grows(stack
 def test_known_steps_of_a_rail_count_where_the_scale_is_known(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "rig.yaml").write_text("stack: {motion: rail, step_mm: 0.5}\n")
     rig, rail = read_rig(tmp_path / "rig.yaml"), replace(stack, motion="rail")
-    poses = tell_slices_apart(sfm_poses(NAMES[0]).scaled_to_mm(2.0), [rail], aligned(1.0, 1.0, 1.0), rig)
+    poses = separate_slices(sfm_poses(NAMES[0]).scaled_to_mm(2.0), [rail], aligned(1.0, 1.0, 1.0), rig)
     depths = [poses.photographs[name].camera_to_world[2, 3] for name in NAMES]
     assert depths == pytest.approx([60.0, 59.5, 59.0])
 
 
 def test_a_slice_that_found_its_own_pose_keeps_it(stack: Stack) -> None:
     poses = replace(sfm_poses(), registered=frozenset(NAMES[:2]))
-    told = tell_slices_apart(poses, [replace(stack, motion="ring")], aligned(1.0, 1.1, 1.2))
+    told = separate_slices(poses, [replace(stack, motion="ring")], aligned(1.0, 1.1, 1.2))
     assert told.photographs[NAMES[1]].intrinsics == LENS
     assert told.photographs[NAMES[2]].intrinsics.fl_x == pytest.approx(600)
 
@@ -97,5 +98,5 @@ def test_a_slice_that_is_left_out_moves_none_of_the_others(stack: Stack, tmp_pat
     (tmp_path / "rig.yaml").write_text("stack: {motion: rail, step_mm: 0.5}\n")
     rest = replace(stack, motion="rail").without([NAMES[1]])
     poses = sfm_poses(NAMES[0]).scaled_to_mm(2.0)
-    told = tell_slices_apart(poses, [rest], {}, read_rig(tmp_path / "rig.yaml"))
+    told = separate_slices(poses, [rest], {}, read_rig(tmp_path / "rig.yaml"))
     assert told.photographs[NAMES[2]].camera_to_world[2, 3] == pytest.approx(59.0)

@@ -17,8 +17,8 @@ from macro_splat.process import write as module
 from macro_splat.process.mask_stage import PreparedMask
 from macro_splat.process.poses import PosedPhotograph, Poses
 from macro_splat.process.stacks.grouping import group_stacks
-from macro_splat.process.stage_cache import StageCache
-from macro_splat.process.write import CaptureWriter, reduced
+from macro_splat.process.workspace import Workspace
+from macro_splat.process.write import CaptureWriter
 from macro_splat.process.write_image import write_mask
 from tests.captures import sample_ball, write_capture
 from tests.photographs.files import exif_block
@@ -45,9 +45,9 @@ def poses_of(photographs: Path, *, mm: bool = True) -> Poses:
 
 
 def write(photographs: Path, out: Path, poses: Poses, *, max_edge: int | None = None, **options) -> dict[str, str]:
-    writer = CaptureWriter(out, StageCache(out / ".process"), max_edge=max_edge, threads=1)
+    writer = CaptureWriter(out, Workspace(out / ".process", threads=1), max_edge)
     stacks = group_stacks(find_photographs(photographs), by="name")
-    chosen = {"left_out": set(), "masks": {}, "ground": None, "progress": lambda *_: None} | options
+    chosen = {"left_out": set(), "masks": {}, "background": None} | options
     return writer.write(stacks, poses, **chosen)
 
 
@@ -88,7 +88,7 @@ def test_the_camera_of_a_reduced_image_sees_the_same(photographs: Path, tmp_path
         assert image.size == (24, 18)
     for before, after in ((LENS.fl_x, frame.intrinsics.fl_x), (LENS.cx, frame.intrinsics.cx)):
         assert after == pytest.approx(before / 2)
-    odd = reduced(LENS, 47, 36)
+    odd = LENS.resized(47, 36)
     # What lies in the middle of the picture stays there, in each axis by its own factor.
     assert (24 - odd.cx * 48 / 47) / odd.fl_x == pytest.approx((24 - LENS.cx) / LENS.fl_x * 47 / 48, rel=0.05)
 
@@ -116,7 +116,7 @@ def test_masks_are_ignored_or_carved(photographs: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(written) > 0, mask)
     assert first.image.read_bytes() == (photographs / "000_0.png").read_bytes()
 
-    write(photographs, tmp_path / "carved", poses_of(photographs), masks=masks, ground=(1, 2, 3))
+    write(photographs, tmp_path / "carved", poses_of(photographs), masks=masks, background=(1, 2, 3))
     first, second, *_ = read_capture(tmp_path / "carved").frames
     assert first.mask is None
     with Image.open(first.image) as carved, Image.open(photographs / "000_0.png") as original:
@@ -143,7 +143,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def writer_of(folder: Path) -> CaptureWriter:
-    return CaptureWriter(folder, StageCache(folder / ".process"), max_edge=None, threads=1)
+    return CaptureWriter(folder, Workspace(folder / ".process", threads=1), None)
 
 
 def test_the_earlier_capture_comes_back(photographs: Path, tmp_path: Path) -> None:

@@ -58,9 +58,11 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from macro_splat.capture.format import nearest_rigid
 from macro_splat.errors import MacroSplatError
-from macro_splat.process.rig.section import Section, UniqueKeyLoader, as_number
-from macro_splat.process.stacks.grouping import Motion
+from macro_splat.process.config import Motion
+from macro_splat.process.rig.section import Section, UniqueKeyLoader
+from macro_splat.utils.fields import as_floats
 from macro_splat.utils.messages import brief, reason
 from macro_splat.utils.safe_yaml import read_yaml_bytes
 
@@ -86,7 +88,7 @@ class Orbit:
     roll: float
 
     def directions(self) -> list[tuple[float, float]]:
-        """Azimuth and elevation of every pose, in the order of the photographs."""
+        """Return azimuth and elevation of every pose, in the order of the photographs."""
         if self.by_tilt:
             return [(angle, tilt) for tilt in self.tilts for angle in self.angles]
         return [(angle, tilt) for angle in self.angles for tilt in self.tilts]
@@ -153,7 +155,7 @@ class RigStack:
     def offsets(
         self, count: int, step_mm: float | None = None, places: Sequence[int] | None = None
     ) -> NDArray[np.float64] | None:
-        """How far the plane of focus of each slice lies behind the middle of the stack, in mm; None: unknown.
+        """Return how far the plane of focus of each slice lies behind the middle of the stack, in mm; None: unknown.
 
         On a rail that is how far the camera has slid forward.
 
@@ -236,7 +238,7 @@ def read_rig(path: Path | str) -> Rig:
     orbit = None
     for kind in ("turntable", "dome"):
         if (section := top.section(kind, _ORBIT_KEYS)) is not None:
-            orbit = _read_orbit(section, named="names" in top.value, object_turns=kind == "turntable")
+            orbit = _read_orbit(section, named="names" in top.values, object_turns=kind == "turntable")
     names = top.section("names", ("pattern", "angle", "tilt"))
     if names is not None and orbit is None:
         raise top.error("names", "tells the angles of a `turntable` or `dome`, and there is none; describe one")
@@ -264,14 +266,14 @@ def _read_orbit(section: Section, named: bool, object_turns: bool) -> Orbit:
     angles = section.numbers("angles")
     if angles is None and (steps := section.whole("steps")) is not None:
         if steps > 100_000:
-            raise section.bad("steps", "the number of photographs per turn")
+            raise section.invalid("steps", "the number of photographs per turn")
         sweep = section.number("sweep", 360.0)
         angles = tuple(i * sweep / steps for i in range(steps))
     if angles is None and not named:
         raise section.error("steps", "is missing, as is `angles`; add one, or `names` that tell the angles")
     axis = section.vector("axis", (0.0, 0.0, 1.0))
     if not any(axis):
-        raise section.bad("axis", "a direction")
+        raise section.invalid("axis", "a direction")
     return Orbit(
         angles=tuple(start + sign * angle for angle in angles or ()),
         tilts=section.numbers("tilts") or (0.0,),
@@ -286,13 +288,13 @@ def _read_orbit(section: Section, named: bool, object_turns: bool) -> Orbit:
 
 
 def _read_names(section: Section) -> RigNames:
-    pattern = section.value.get("pattern", SCANT_PATTERN)
+    pattern = section.values.get("pattern", SCANT_PATTERN)
     try:
         expression = re.compile(pattern)
     except (re.error, TypeError, OverflowError, RecursionError) as error:
-        raise section.bad("pattern", f"a regular expression ({reason(error)})") from error
+        raise section.invalid("pattern", f"a regular expression ({reason(error)})") from error
     if not isinstance(pattern, str) or not {"angle", "tilt"} & set(expression.groupindex):
-        raise section.bad("pattern", "a regular expression with the groups `angle` and `tilt`, or one of them")
+        raise section.invalid("pattern", "a regular expression with the groups `angle` and `tilt`, or one of them")
     counters = {}
     for key in ("angle", "tilt"):
         counter = section.section(key, ("degrees_per_count", "zero"))
@@ -305,9 +307,9 @@ def _read_names(section: Section) -> RigNames:
 
 
 def _read_poses(top: Section) -> tuple[RigPose, ...]:
-    items = top.value.get("poses", [])
-    if not isinstance(items, list) or ("poses" in top.value and not items):
-        raise top.bad("poses", "a list of cameras")
+    items = top.values.get("poses", [])
+    if not isinstance(items, list) or ("poses" in top.values and not items):
+        raise top.invalid("poses", "a list of cameras")
     poses = []
     for i, item in enumerate(items):
         item = {"matrix": item} if isinstance(item, list) else item
@@ -323,12 +325,12 @@ def _read_poses(top: Section) -> tuple[RigPose, ...]:
 
 
 def _read_pose(section: Section) -> RigPose:
-    name = section.value.get("name")
+    name = section.values.get("name")
     if name is not None and (isinstance(name, bool) or not isinstance(name, str | int) or name == ""):
-        raise section.bad("name", "the identity of a stack, in quotes")
-    matrix = _read_matrix(section) if "matrix" in section.value else None
+        raise section.invalid("name", "the identity of a stack, in quotes")
+    matrix = _read_matrix(section) if "matrix" in section.values else None
     section.at_most_one("matrix", "azimuth")
-    if matrix is None and not {"azimuth", "elevation"} <= set(section.value):
+    if matrix is None and not {"azimuth", "elevation"} <= set(section.values):
         raise section.error("azimuth", "or `elevation` is missing, as is `matrix`; add both angles or a matrix")
     return RigPose(
         name=None if name is None else str(name),
@@ -344,19 +346,14 @@ def _read_pose(section: Section) -> RigPose:
 
 
 def _read_matrix(section: Section) -> NDArray[np.float64]:
-    rows = section.value["matrix"]
-    rows = rows if isinstance(rows, list) else []
-    numbers = [[as_number(item) for item in row] if isinstance(row, list) else [] for row in rows]
-    if len(numbers) != 4 or any(len(row) != 4 or None in row for row in numbers):
-        raise section.bad("matrix", "4 rows of 4 numbers, camera to world")
-    matrix: NDArray[np.float64] = np.array(numbers, dtype=np.float64)
+    matrix = as_floats(section.values["matrix"], (4, 4), section.takes_text)
+    if matrix is None or not (np.abs(matrix) <= section.largest).all():
+        raise section.invalid("matrix", "4 rows of 4 numbers, camera to world")
     rotation = matrix[:3, :3]
     rigid = np.abs(rotation.T @ rotation - np.eye(3)).max() < RIGID_TOLERANCE and np.linalg.det(rotation) > 0
     if not rigid or np.abs(matrix[3] - [0, 0, 0, 1]).max() > RIGID_TOLERANCE:
-        raise section.bad("matrix", "rigid: a rotation and a shift above 0 0 0 1")
-    u, _, vt = np.linalg.svd(rotation)  # a rotation to the last digit, though the file may round
-    matrix[:3, :3], matrix[3] = u @ vt, [0, 0, 0, 1]
-    return matrix
+        raise section.invalid("matrix", "rigid: a rotation and a shift above 0 0 0 1")
+    return nearest_rigid(matrix)
 
 
 def _read_lens(section: Section) -> RigLens:
@@ -372,7 +369,7 @@ def _read_lens(section: Section) -> RigLens:
         breathing=section.flag("breathing", True),
     )
     if lens.focal_length_mm and lens.focus_distance_mm and lens.focus_distance_mm <= lens.focal_length_mm:
-        raise section.bad("focus_distance_mm", f"beyond the focal length, {lens.focal_length_mm:g} mm")
+        raise section.invalid("focus_distance_mm", f"beyond the focal length, {lens.focal_length_mm:g} mm")
     return lens
 
 
@@ -381,7 +378,7 @@ def _read_stack(section: Section) -> RigStack:
     distances = section.numbers("focus_distances_mm")
     motion = section.choice("motion", ("ring", "rail"))
     if distances is not None and (min(distances) <= 0 or motion == "rail"):
-        raise section.bad("focus_distances_mm", "positive, and of a ring stack: on a rail the focus stays")
+        raise section.invalid("focus_distances_mm", "positive, and of a ring stack: on a rail the focus stays")
     return RigStack(
         motion=cast(Motion | None, motion),
         step_mm=section.optional("step_mm", positive=True),
@@ -399,5 +396,5 @@ def _read_scale_bar(section: Section) -> ScaleBar:
     if markers is None:
         raise section.error("markers", "is missing: the identities of the two markers; add them, as in [0, 1]")
     if any(m < 0 or m != int(m) for m in markers) or markers[0] == markers[1]:
-        raise section.bad("markers", "the identities of two markers")
+        raise section.invalid("markers", "the identities of two markers")
     return ScaleBar(length, (int(markers[0]), int(markers[1])))

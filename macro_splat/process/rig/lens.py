@@ -11,8 +11,17 @@ from macro_splat.process.stacks.grouping import Stack
 
 
 def with_lens(stack: Stack, lens: RigLens) -> Stack:
-    """The stack with photographs that were taken through this lens."""
+    """Return the stack with photographs that were taken through this lens."""
     return replace(stack, photographs=tuple(_through(photograph, lens) for photograph in stack.photographs))
+
+
+def pixel_pitch_mm(lens: RigLens, photograph: Photograph) -> float | None:
+    """Return the side of a pixel on the sensor, by the file or else by the EXIF data."""
+    if lens.pixel_pitch_um is not None:
+        return lens.pixel_pitch_um / 1000
+    if lens.sensor_width_mm is not None:
+        return lens.sensor_width_mm / max(photograph.width, photograph.height)
+    return photograph.exif.pixel_pitch_mm
 
 
 def _through(photograph: Photograph, lens: RigLens) -> Photograph:
@@ -29,11 +38,7 @@ def _through(photograph: Photograph, lens: RigLens) -> Photograph:
         magnification = magnification_at(focal_length, focus)
     if focal_length and magnification and (lens.magnification or lens.focus_distance_mm):
         focus = focal_length * (1 + magnification) ** 2 / magnification  # from the object to the sensor
-    pitch = exif.pixel_pitch_mm
-    if lens.pixel_pitch_um is not None:
-        pitch = lens.pixel_pitch_um / 1000
-    elif lens.sensor_width_mm is not None:
-        pitch = lens.sensor_width_mm / max(photograph.width, photograph.height)
+    pitch = pixel_pitch_mm(lens, photograph)
     stored_width = photograph.width if exif.orientation < 5 else photograph.height
     return replace(
         photograph,

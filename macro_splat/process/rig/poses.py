@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,89 +10,30 @@ from numpy.typing import NDArray
 from macro_splat.capture.format import Intrinsics, Optics
 from macro_splat.errors import MacroSplatError
 from macro_splat.photographs.load import Photograph
-from macro_splat.process.rig.format import Orbit, Rig, RigNames, RigPose, read_rig
-from macro_splat.process.rig.section import as_number, suggestion
+from macro_splat.process.geometry import look_at_pose, rotation_from_z, slide
+from macro_splat.process.poses import PosedPhotograph, Poses
+from macro_splat.process.rig.format import Orbit, Rig, RigNames, RigPose
+from macro_splat.process.rig.lens import pixel_pitch_mm
+from macro_splat.process.rig.section import Section, suggestion
 from macro_splat.process.stacks.grouping import Stack
-
-__all__ = ["Rig", "RigFrame", "look_at_pose", "read_rig", "rig_frames", "slice_offsets", "slide"]
-
-
-class RigFrame(NamedTuple):
-    """What the rig knows of one photograph, in mm."""
-
-    camera_to_world: NDArray[np.float64]
-    """[4, 4], rigid, OpenGL axes."""
-    intrinsics: Intrinsics
-    optics: Optics
+from macro_splat.utils.fields import as_float
 
 
-# --- geometry -----------------------------------------------------------------------------------------------------
-
-
-def look_at_pose(
-    azimuth: float,
-    elevation: float,
-    radius: float,
-    look_at: Sequence[float] = (0.0, 0.0, 0.0),
-    roll: float = 0.0,
-) -> NDArray[np.float64]:
-    """Camera to world [4, 4] (OpenGL axes) of a camera that looks at a point from a distance, z up.
-
-    Args:
-        azimuth: of the camera as seen from the point, degrees ccw from +x.
-        elevation: of the camera as seen from the point, degrees above the xy plane.
-        roll: degrees that the camera is turned ccw about its own axis, seen from behind it.
-    """
-    a, e, r = np.radians([azimuth, elevation, roll])
-    back = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
-    right = np.array([-np.sin(a), np.cos(a), 0.0])
-    up = np.cross(back, right)
-    pose = np.eye(4)
-    pose[:3, 0] = np.cos(r) * right + np.sin(r) * up
-    pose[:3, 1] = np.cos(r) * up - np.sin(r) * right
-    pose[:3, 2] = back
-    pose[:3, 3] = np.asarray(look_at) + radius * back
-    return pose
-
-
-def slide(camera_to_world: NDArray[np.float64], forward: float) -> NDArray[np.float64]:
-    """The pose [4, 4] moved along its optical axis, as a rail does; forward is towards the object."""
-    moved = camera_to_world.copy()
-    moved[:3, 3] -= forward * camera_to_world[:3, 2]
-    return moved
-
-
-def _tilt_axis(axis: Sequence[float]) -> NDArray[np.float64]:
-    """The smallest rotation [4, 4] that takes z to the axis."""
-    a = np.asarray(axis) / np.linalg.norm(axis)
-    rotation = np.eye(4)
-    if a[2] < -1 + 1e-12:
-        rotation[:3, :3] = np.diag([1.0, -1.0, -1.0])
-    else:
-        x, y, _ = np.cross([0.0, 0.0, 1.0], a)
-        k = np.array([[0, 0, y], [0, 0, -x], [-y, x, 0]])
-        rotation[:3, :3] += k + k @ k / (1 + a[2])
-    return rotation
-
-
-# --- photographs --------------------------------------------------------------------------------------------------
-
-
-def rig_frames(rig: Rig, stacks: Sequence[Stack]) -> dict[str, RigFrame]:
-    """Pose, intrinsics and optics of every photograph, by its name.
+def poses_from_rig(rig: Rig, stacks: Sequence[Stack]) -> Poses:
+    """Return pose, intrinsics and optics of every photograph, in mm.
 
     Raises:
         MacroSplatError: the rig has no poses, or not those of these stacks, or lacks something that the EXIF data do
             not have either.
     """
-    frames: dict[str, RigFrame] = {}
+    posed: dict[str, PosedPhotograph] = {}
     for stack, pose in zip(stacks, _pair(rig, stacks), strict=True):
-        frames |= _stack_frames(rig, stack, pose)
-    return frames
+        posed |= _posed_stack(rig, stack, pose)
+    return Poses("rig", posed, registered=frozenset(posed), mm=True)
 
 
 def _pair(rig: Rig, stacks: Sequence[Stack]) -> list[RigPose]:
-    """The pose of each stack."""
+    """Return the pose of each stack."""
     if rig.orbit is not None and rig.names is not None:
         return [_named_pose(rig, rig.orbit, rig.names, stack) for stack in stacks]
     poses = rig.poses if rig.orbit is None else tuple(_orbit_pose(rig.orbit, *d) for d in rig.orbit.directions())
@@ -101,11 +41,11 @@ def _pair(rig: Rig, stacks: Sequence[Stack]) -> list[RigPose]:
         raise MacroSplatError(f"{rig.path}: it describes no poses; add a `turntable`, a `dome` or `poses`")
     by_name = {pose.name: pose for pose in poses if pose.name is not None}
     if by_name:
-        strange = [stack.id for stack in stacks if stack.id not in by_name]
-        if strange:
+        unnamed = [stack.id for stack in stacks if stack.id not in by_name]
+        if unnamed:
             raise MacroSplatError(
-                f"{rig.path}: none of `poses` has the name {strange[0]!r} ({len(strange)} stacks lack one); add it"
-                f"{suggestion(strange[0], list(by_name))}"
+                f"{rig.path}: none of `poses` has the name {unnamed[0]!r} ({len(unnamed)} stacks lack one); add it"
+                f"{suggestion(unnamed[0], list(by_name))}"
             )
         return [by_name[stack.id] for stack in stacks]
     if len(poses) != len(stacks):
@@ -134,8 +74,8 @@ def _named_pose(rig: Rig, orbit: Orbit, names: RigNames, stack: Stack) -> RigPos
     for key, listed, counter in (("angle", orbit.angles, names.angle), ("tilt", orbit.tilts, names.tilt)):
         text = counts.get(key)
         if text is not None:
-            count = as_number(text)
-            if count is None:
+            count = as_float(text, takes_text=True)
+            if count is None or not abs(count) <= Section.largest:
                 raise MacroSplatError(
                     f"{rig.path}: `names.pattern` takes {text!r} of {name!r} for the {key}; it must take a number"
                 )
@@ -152,7 +92,7 @@ def _named_pose(rig: Rig, orbit: Orbit, names: RigNames, stack: Stack) -> RigPos
     return _orbit_pose(orbit, angles["angle"], angles["tilt"])
 
 
-def _stack_frames(rig: Rig, stack: Stack, pose: RigPose) -> dict[str, RigFrame]:
+def _posed_stack(rig: Rig, stack: Stack, pose: RigPose) -> dict[str, PosedPhotograph]:
     count = len(stack.photographs)
     motion = stack.motion or rig.stack.motion if count > 1 else None
     offsets = slice_offsets(rig, stack, pose.step_mm)
@@ -160,7 +100,7 @@ def _stack_frames(rig: Rig, stack: Stack, pose: RigPose) -> dict[str, RigFrame]:
         raise MacroSplatError(f"{rig.path}: `stack.step_mm` is missing: how far the rail moves between two slices")
     if motion is None and count > 1 and offsets is not None:
         raise MacroSplatError(f"{rig.path}: `stack.motion` is missing; add ring or rail")
-    frames = {}
+    posed = {}
     for i, photograph in enumerate(stack.photographs):
         focal_length, focus, assumed = _focus(rig, pose, photograph)
         offset = 0.0 if offsets is None else float(offsets[i])
@@ -176,7 +116,7 @@ def _stack_frames(rig: Rig, stack: Stack, pose: RigPose) -> dict[str, RigFrame]:
             nominal = _lens_focus(rig, focal_length) or assumed - offset
             image_distance = _image_distance(rig, photograph, focal_length, nominal)
         f_number = rig.lens.f_number or photograph.exif.f_number
-        frames[photograph.name] = RigFrame(
+        posed[photograph.name] = PosedPhotograph(
             camera_to_world,
             _intrinsics(rig, photograph, image_distance),
             Optics(
@@ -187,11 +127,11 @@ def _stack_frames(rig: Rig, stack: Stack, pose: RigPose) -> dict[str, RigFrame]:
                 stack_motion=motion,
             ),
         )
-    return frames
+    return posed
 
 
 def slice_offsets(rig: Rig, stack: Stack, step_mm: float | None = None) -> NDArray[np.float64] | None:
-    """How far the plane of focus of each photograph lies behind the middle of its stack, in mm; None: unknown.
+    """Return how far the plane of focus of each photograph lies behind the middle of its stack, in mm; None: unknown.
 
     Args:
         step_mm: another step than the rig's.
@@ -224,23 +164,27 @@ def slice_offsets(rig: Rig, stack: Stack, step_mm: float | None = None) -> NDArr
 
 
 def _place(rig: Rig, pose: RigPose, focus_mm: float) -> NDArray[np.float64]:
-    """Where the camera stands; a radius that is not given is the distance in focus."""
+    """Return where the camera stands; a radius that is not given is the distance in focus."""
     if pose.matrix is not None:
         return pose.matrix
     radius = focus_mm if pose.radius_mm is None else pose.radius_mm
     camera_to_world = look_at_pose(pose.azimuth, pose.elevation, radius, pose.look_at_mm, pose.roll)
-    return camera_to_world if rig.orbit is None else _tilt_axis(rig.orbit.axis) @ camera_to_world
+    if rig.orbit is None:
+        return camera_to_world
+    tilt = np.eye(4)
+    tilt[:3, :3] = rotation_from_z(np.asarray(rig.orbit.axis) / np.linalg.norm(rig.orbit.axis))
+    return tilt @ camera_to_world
 
 
 def _lens_focus(rig: Rig, focal_length: float) -> float | None:
-    """Distance from the lens to the plane of focus as the section `lens` tells it."""
+    """Return the distance from the lens to the plane of focus as the section `lens` tells it."""
     if rig.lens.magnification is not None:
         return focal_length * (1 + 1 / rig.lens.magnification)
     return rig.lens.focus_distance_mm
 
 
 def _focus(rig: Rig, pose: RigPose, photograph: Photograph) -> tuple[float, float | None, float]:
-    """Focal length, distance to the plane of focus of the middle slice if it is known, else what to assume for it.
+    """Return focal length, distance in focus of the middle slice (None: unknown), and what to assume for it.
 
     EXIF's distance is too coarse to count as known. What is assumed is that the point looked at is sharp.
     """
@@ -268,7 +212,7 @@ def _focus(rig: Rig, pose: RigPose, photograph: Photograph) -> tuple[float, floa
 
 
 def _image_distance(rig: Rig, photograph: Photograph, focal_length: float, focus_mm: float) -> float:
-    """From the thin lens to the sensor, f·(1 + m), mm."""
+    """Return the distance from the thin lens to the sensor, f·(1 + m), in mm."""
     if focus_mm <= focal_length:
         raise MacroSplatError(
             f"{rig.path}: {photograph.name!r} would be focused at {focus_mm:g} mm, within the focal length of "
@@ -279,12 +223,7 @@ def _image_distance(rig: Rig, photograph: Photograph, focal_length: float, focus
 
 def _intrinsics(rig: Rig, photograph: Photograph, image_distance_mm: float) -> Intrinsics:
     width, height = photograph.width, photograph.height
-    if rig.lens.pixel_pitch_um is not None:
-        pitch: float | None = rig.lens.pixel_pitch_um / 1000
-    elif rig.lens.sensor_width_mm is not None:
-        pitch = rig.lens.sensor_width_mm / max(width, height)
-    else:
-        pitch = photograph.exif.pixel_pitch_mm
+    pitch = pixel_pitch_mm(rig.lens, photograph)
     if pitch is None:
         raise MacroSplatError(
             f"{rig.path}: `lens.sensor_width_mm` is missing and {photograph.name!r} has no EXIF sensor size; add it or "

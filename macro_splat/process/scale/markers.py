@@ -1,4 +1,4 @@
-"""Targets of known size, and where they are seen in a photograph (cv2.aruco)."""
+"""Detection of targets of known size in photographs (cv2.aruco)."""
 
 from __future__ import annotations
 
@@ -11,65 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macro_splat.errors import MacroSplatError
+from macro_splat.process.targets import CharucoBoard, LooseMarkers, Mark, MarkerGrid, MarkerPair, Target
 
-SURE_PX = 0.1
+SHARP_DEVIATION_PX = 0.1
 """Standard deviation of a corner in a sharp picture ..."""
-BLUR_PART = 0.2
+BLUR_FRACTION = 0.2
 """... to which this part of the edges' blur is added."""
 REDUCTIONS = (1, 2, 4)
-LEAST_CORNERS = 4
+MIN_CORNERS = 4
 """Of a board; fewer are more often a mistake than a board."""
-
-
-@dataclass(frozen=True)
-class CharucoBoard:
-    """A chessboard with coded markers in its white squares."""
-
-    columns: int
-    rows: int
-    """Squares."""
-    square_mm: float
-    marker_mm: float
-    """Edge of the coded markers."""
-    dictionary: str = "4X4_50"
-
-
-@dataclass(frozen=True)
-class MarkerGrid:
-    """Coded markers in rows, numbered from 0."""
-
-    columns: int
-    rows: int
-    marker_mm: float
-    gap_mm: float
-    """Between neighbouring markers."""
-    dictionary: str = "4X4_50"
-
-
-@dataclass(frozen=True)
-class LooseMarkers:
-    """Coded markers anywhere, all of one size."""
-
-    marker_mm: float
-    """Edge of the black square."""
-    dictionary: str = "4X4_50"
-
-
-@dataclass(frozen=True)
-class MarkerPair:
-    """Two coded markers whose distance is known: a scale bar."""
-
-    first: int
-    second: int
-    """Their numbers."""
-    distance_mm: float
-    """From centre to centre."""
-    dictionary: str = "4X4_50"
-
-
-Target = CharucoBoard | MarkerGrid | LooseMarkers | MarkerPair
-Mark = tuple[int, int]
-"""Identity of a point of a target: the rigid body it belongs to, and its number on that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +71,7 @@ class TargetFinder:
             raise MacroSplatError(f"{target}: needs {needed} codes but the dictionary has {codes}; use a larger one")
 
     def known_mm(self, mark: Mark) -> NDArray[np.float64]:
-        """[3] where a point is on its rigid body."""
+        """Return [3], where a point is on its rigid body."""
         target, number = self.target, mark[1]
         if isinstance(target, CharucoBoard):
             return np.asarray(self._board.getChessboardCorners()[number], dtype=np.float64)
@@ -132,7 +82,7 @@ class TargetFinder:
         return np.array([0.0 if number == target.first else target.distance_mm, 0.0, 0.0])
 
     def find(self, picture: NDArray[np.uint8]) -> Sighting | None:
-        """The target in a picture [H, W, 3]; None if it is not seen.
+        """Return the target in a picture [H, W, 3]; None if it is not seen.
 
         Where the codes are too blurred to be read the picture is reduced to a half and to a quarter.
         """
@@ -160,18 +110,20 @@ class TargetFinder:
         if not xy:
             return None
         seen = np.concatenate(list(markers.values())) if markers else np.stack(list(xy.values()))
-        return Sighting({mark: p + 0.5 for mark, p in xy.items()}, SURE_PX + BLUR_PART * _edge_blur(grey, seen))
+        return Sighting(
+            {mark: p + 0.5 for mark, p in xy.items()}, SHARP_DEVIATION_PX + BLUR_FRACTION * _edge_blur(grey, seen)
+        )
 
     def _marks(
         self, grey: Any, markers: Mapping[int, NDArray[np.float64]], corners: Any, numbers: Any
     ) -> dict[Mark, NDArray[np.float64]]:
-        """The target's points, in OpenCV's pixels with centres at integers."""
+        """Return the target's points, in OpenCV's pixels with centres at integers."""
         target = self.target
         if isinstance(target, CharucoBoard):
             best: dict[Mark, NDArray[np.float64]] = {}
             for detector in self._charuco:
                 points, ids, _, _ = detector.detectBoard(grey, markerCorners=corners, markerIds=numbers)
-                if ids is not None and len(ids) >= max(LEAST_CORNERS, len(best) + 1):
+                if ids is not None and len(ids) >= max(MIN_CORNERS, len(best) + 1):
                     pairs = zip(ids.ravel(), points.reshape(-1, 2), strict=True)
                     best = {(0, int(n)): point.astype(np.float64) for n, point in pairs}
             return best
@@ -202,7 +154,7 @@ def _check(target: Target) -> None:
 
 
 def _codes(target: Target) -> int:
-    """How many codes of the dictionary a target uses, as they are numbered from 0."""
+    """Return how many codes of the dictionary a target uses, as they are numbered from 0."""
     if isinstance(target, CharucoBoard):
         return target.columns * target.rows // 2
     if isinstance(target, MarkerGrid):
@@ -211,14 +163,14 @@ def _codes(target: Target) -> int:
 
 
 def _centre(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where the diagonals of a square's picture [4, 2] meet, which perspective leaves in place."""
+    """Return where the diagonals of a square's picture [4, 2] meet, which perspective leaves in place."""
     a, b, c, d = corners
     along = np.linalg.solve(np.stack([c - a, b - d], axis=1), b - a)
     return np.asarray(a + along[0] * (c - a))
 
 
 def _edge_blur(grey: Any, corners: NDArray[np.float64]) -> float:
-    """Standard deviation, in pixels, of the blur of the markers' edges.
+    """Return the standard deviation, in pixels, of the blur of the markers' edges.
 
     A step of height C, blurred by a Gaussian of σ, is steepest with C / (σ √(2π)) per pixel. The picture's own pixels
     blur as well, so that about 0.5 is the least.

@@ -5,20 +5,25 @@ The target's points are triangulated over the posed photographs and their distan
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from macro_splat.capture.format import Intrinsics
 from macro_splat.errors import MacroSplatError
-from macro_splat.photographs.load import Photograph
-from macro_splat.process.scale.markers import Mark, Sighting, Target, TargetFinder
-from macro_splat.process.scale.search import search_target, searched_shape
-from macro_splat.process.stage_cache import StageCache
-from macro_splat.utils.progress import ProgressCallback, no_progress
+from macro_splat.photographs.load import Photograph, reduced_size
+from macro_splat.process.config import ProcessConfig
+from macro_splat.process.poses import Poses
+from macro_splat.process.rig.format import Rig
+from macro_splat.process.scale.markers import Sighting, TargetFinder
+from macro_splat.process.scale.search import search_target
+from macro_splat.process.targets import Mark, MarkerPair, Target, parse_target
+from macro_splat.process.workspace import Workspace
 
 MIN_VIEWS = 3
 """A point has to be seen by so many cameras, or no mistake would show."""
@@ -49,7 +54,9 @@ class Scale:
 
 
 @dataclass(frozen=True, eq=False)
-class _View:
+class _MarkRays:
+    """Where one photograph shows the marks of a target."""
+
     name: str
     centre: NDArray[np.float64]
     rays: dict[Mark, NDArray[np.float64]]
@@ -60,16 +67,41 @@ class _View:
     """Angle in radians beyond which a ray misses a point."""
 
 
+def find_scale(
+    config: ProcessConfig, rig: Rig | None, poses: Poses, photographs: Sequence[Photograph], workspace: Workspace
+) -> dict[str, Any] | None:
+    """Return where the scale is known from, mm_per_unit and its deviation, as process.json has them; None: unknown.
+
+    Raises:
+        MacroSplatError: a target that gives no scale.
+    """
+    if config.scale_factor is not None:
+        return {"source": "factor", "mm_per_unit": config.scale_factor, "deviation": None}
+    if config.markers is not None:
+        target = parse_target(config.markers)
+    elif rig is not None and rig.scale_bar is not None:
+        target = MarkerPair(*rig.scale_bar.markers, rig.scale_bar.length_mm)
+    else:
+        return None
+    scale = scale_from_markers(
+        photographs,
+        {name: poses.photographs[name].camera_to_world for name in poses.registered},
+        {name: poses.photographs[name].intrinsics for name in poses.registered},
+        target,
+        workspace,
+    )
+    deviation = scale.deviation if math.isfinite(scale.deviation) else None
+    return {"source": "markers", "mm_per_unit": scale.mm_per_unit, "deviation": deviation}
+
+
 def scale_from_markers(
     photographs: Iterable[Photograph],
     camera_to_world: Mapping[str, NDArray[np.float64]],
     intrinsics: Mapping[str, Intrinsics],
     target: Target,
+    workspace: Workspace,
     *,
     max_edge: int = 4000,
-    cache: StageCache | None = None,
-    threads: int | None = None,
-    progress: ProgressCallback = no_progress,
 ) -> Scale:
     """Search photographs for a target and measure the reconstruction by it.
 
@@ -78,24 +110,22 @@ def scale_from_markers(
         camera_to_world: [4, 4] by photograph, OpenGL axes. intrinsics: by photograph, of its full size.
         target: of known size.
         max_edge: photographs are reduced to this.
-        cache: where sightings of earlier runs are.
-        threads: at most; all processors if absent.
 
     Raises:
         MacroSplatError: the target is seen in too few photographs, from too much the same direction, or its sightings
             contradict each other.
     """
     posed = [photograph for photograph in photographs if photograph.name in camera_to_world]
-    sightings = search_target(posed, target, max_edge=max_edge, cache=cache, threads=threads, progress=progress)
+    sightings = search_target(posed, target, workspace, max_edge=max_edge)
     views = [
-        _view(p.name, sighting, searched_shape(p, max_edge), camera_to_world[p.name], intrinsics[p.name])
+        _rays(p.name, sighting, reduced_size(p, max_edge), camera_to_world[p.name], intrinsics[p.name])
         for p, sighting in zip(posed, sightings, strict=True)
         if sighting is not None
     ]
     return _measure(views, TargetFinder(target), len(posed))
 
 
-def _measure(views: Sequence[_View], finder: TargetFinder, searched: int) -> Scale:
+def _measure(views: Sequence[_MarkRays], finder: TargetFinder, searched: int) -> Scale:
     seen = tuple(view.name for view in views)
     advice = "print the target larger, keep it sharp and flat, and let at least three different viewpoints see it"
     if len(views) < MIN_VIEWS:
@@ -125,17 +155,17 @@ def _measure(views: Sequence[_View], finder: TargetFinder, searched: int) -> Sca
     return Scale(value, deviation, len(points), seen)
 
 
-def _view(
-    name: str, sighting: Sighting, shape: tuple[int, ...], camera_to_world: NDArray[np.float64], lens: Intrinsics
-) -> _View:
-    grow = np.array([lens.width / shape[1], lens.height / shape[0]])
+def _rays(
+    name: str, sighting: Sighting, size: tuple[int, int], camera_to_world: NDArray[np.float64], lens: Intrinsics
+) -> _MarkRays:
+    grow = np.array([lens.width / size[0], lens.height / size[1]])
     marks = list(sighting.xy)
     plane = undistort(np.stack([sighting.xy[mark] * grow for mark in marks]), lens)
     rays = np.stack([plane[:, 0], -plane[:, 1], -np.ones(len(plane))], axis=1) @ camera_to_world[:3, :3].T
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     pixel = float(grow.mean()) / float(np.sqrt(lens.fl_x * lens.fl_y))
     outlier_px = max(OUTLIER_PX, OUTLIER_DEVIATIONS * sighting.deviation_px)
-    return _View(
+    return _MarkRays(
         name,
         camera_to_world[:3, 3].astype(np.float64),
         dict(zip(marks, rays, strict=True)),
@@ -145,7 +175,7 @@ def _view(
 
 
 def undistort(pixels: NDArray[np.float64], lens: Intrinsics) -> NDArray[np.float64]:
-    """Points [N, 2] in the plane at distance 1 (x right, y down) that a lens images at these pixels.
+    """Return points [N, 2] in the plane at distance 1 (x right, y down) that a lens images at these pixels.
 
     Inverts x_d = x (1 + k1 r² + k2 r⁴ + k3 r⁶ + k4 r⁸) + 2 p1 x y + p2 (r² + 2x²), and likewise y, by fixed points.
     """
@@ -161,8 +191,8 @@ def undistort(pixels: NDArray[np.float64], lens: Intrinsics) -> NDArray[np.float
     return np.asarray(point)
 
 
-def triangulate(views: Sequence[_View], min_views: int = MIN_VIEWS) -> dict[Mark, NDArray[np.float64]]:
-    """World positions [3] of the marks that enough views agree on.
+def triangulate(views: Sequence[_MarkRays], min_views: int = MIN_VIEWS) -> dict[Mark, NDArray[np.float64]]:
+    """Return the world positions [3] of the marks that enough views agree on.
 
     Of the points where two rays come closest the one that most views agree with is refined by weighted least squares
     over these views: RANSAC over all pairs, or a seeded sample of them.
@@ -209,7 +239,7 @@ def triangulate(views: Sequence[_View], min_views: int = MIN_VIEWS) -> dict[Mark
 def _nearest_to_rays(
     centres: NDArray[np.float64], rays: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> NDArray[np.float64] | None:
-    """The point [3] of least Σ w · (distance from the ray)²; None if the rays are as good as parallel."""
+    """Return the point [3] of least Σ w · (distance from the ray)²; None if the rays are as good as parallel."""
     if float((rays @ rays.T).min()) > np.cos(np.deg2rad(MIN_ANGLE_DEGREES)):
         return None
     across = weight[:, None, None] * (np.eye(3) - rays[:, :, None] * rays[:, None, :])
@@ -217,7 +247,7 @@ def _nearest_to_rays(
 
 
 def _misses(point: NDArray[np.float64], centres: NDArray[np.float64], rays: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Angles [V] between the rays and the directions to the point."""
+    """Return the angles [V] between the rays and the directions to the point."""
     to = point - centres
     along = (to * rays).sum(axis=1)
     return np.asarray(np.arctan2(np.linalg.norm(to - along[:, None] * rays, axis=1), along))
@@ -226,9 +256,9 @@ def _misses(point: NDArray[np.float64], centres: NDArray[np.float64], rays: NDAr
 def similarity_scale(
     points: Mapping[Mark, NDArray[np.float64]], known: Mapping[Mark, NDArray[np.float64]]
 ) -> float | None:
-    """Millimetres per unit: the median of known by measured distances of pairs of one body, the longer counting more.
+    """Return millimetres per unit: the median of known by measured distances of pairs of one body.
 
-    None if there is no pair.
+    The longer count more. None if there is no pair.
     """
     ratios, weights = [], []
     for body in sorted({mark[0] for mark in points}):

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from macro_splat.photographs.load import Photograph, load_photograph, reduced_size
-from macro_splat.process.parallel import for_each, threads_for
-from macro_splat.process.scale.markers import Sighting, Target, TargetFinder
-from macro_splat.process.stage_cache import StageCache, fingerprint, key_of
-from macro_splat.utils.progress import ProgressCallback
+from macro_splat.photographs.load import Photograph, load_photograph
+from macro_splat.process.scale.markers import Sighting, TargetFinder
+from macro_splat.process.targets import Target
+from macro_splat.process.workspace import Workspace, fingerprint, key_of
 
 VERSION = 1
 """Counts changes of what is kept, so that results of older versions are made anew."""
@@ -22,15 +21,9 @@ BYTES_PER_PIXEL = 10
 
 
 def search_target(
-    photographs: Sequence[Photograph],
-    target: Target,
-    *,
-    max_edge: int,
-    cache: StageCache | None,
-    threads: int | None,
-    progress: ProgressCallback,
+    photographs: Sequence[Photograph], target: Target, workspace: Workspace, *, max_edge: int
 ) -> list[Sighting | None]:
-    """The target as each photograph shows it, in pixels of the photograph reduced to `max_edge`; None: not seen.
+    """Return the target as each photograph shows it, in pixels of the photograph reduced to `max_edge`; None: not seen.
 
     Raises:
         MacroSplatError: the target is impossible, or a photograph broken.
@@ -38,7 +31,7 @@ def search_target(
     TargetFinder(target)  # complains before anything is read
     own = threading.local()  # OpenCV does not promise that detectors can be shared
 
-    def search(photograph: Photograph) -> Any:
+    def search(photograph: Photograph) -> dict[str, Any]:
         if not hasattr(own, "finder"):
             own.finder = TargetFinder(target)
         sighting = own.finder.find(load_photograph(photograph, max_edge))
@@ -47,13 +40,9 @@ def search_target(
         marks = [[*mark, *map(float, xy)] for mark, xy in sighting.xy.items()]
         return {"seen": True, "marks": marks, "deviation_px": float(sighting.deviation_px)}
 
-    def look(photograph: Photograph) -> Sighting | None:
+    def find(photograph: Photograph) -> Sighting | None:
         key = key_of(VERSION, type(target).__name__, asdict(target), max_edge, fingerprint(photograph))
-        kept = None if cache is None else cache.get("markers", photograph.name, key)
-        if kept is None:
-            kept = search(photograph)
-            if cache is not None:
-                cache.put("markers", photograph.name, key, kept)
+        kept = workspace.cached("markers", photograph.name, key, lambda: search(photograph))
         if not kept["seen"]:
             return None
         xy = {(body, number): np.array([x, y]) for body, number, x, y in kept["marks"]}
@@ -61,11 +50,4 @@ def search_target(
 
     if not photographs:
         return []
-    most = threads_for(photographs, BYTES_PER_PIXEL, threads)
-    return for_each(photographs, look, threads=most, what="Markers", progress=progress)
-
-
-def searched_shape(photograph: Photograph, max_edge: int) -> tuple[int, int]:
-    """Rows and columns of the picture that was searched."""
-    width, height = reduced_size(photograph, max_edge)
-    return height, width
+    return workspace.for_each(photographs, find, what="Markers", bytes_per_pixel=BYTES_PER_PIXEL)

@@ -11,7 +11,7 @@ from macro_splat.errors import MacroSplatError
 
 
 def load_pycolmap() -> Any:
-    """The module pycolmap, quiet and without its own handler of SIGTERM.
+    """Return the module pycolmap, quiet and without its own handler of SIGTERM.
 
     Raises:
         MacroSplatError: it is not installed.

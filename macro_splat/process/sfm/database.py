@@ -22,7 +22,7 @@ from macro_splat.process.sfm.matching import false_alarms, match, merge_places, 
 from macro_splat.utils.atomic import atomic_write
 from macro_splat.utils.progress import ProgressCallback
 
-FALSE_ALARMS = 1e-3
+MAX_FALSE_ALARMS = 1e-3
 """A geometry is believed if fewer as good ones are to be expected between unrelated photographs."""
 
 
@@ -31,7 +31,7 @@ class CameraKind:
     """Photographs of one kind share their intrinsics."""
 
     name: str
-    """Body, lens, focal length and size; alike only for the same kind."""
+    """Body, lens, focal length and size; the same only for the same kind."""
     model: str
     """COLMAP's name of the camera model."""
     width: int
@@ -78,7 +78,7 @@ class FeatureDatabase:
         self._ids[key] = image.image_id
 
     def _camera(self, database: Any, kind: CameraKind) -> Any:
-        """The camera of this kind; its number is kept in a file beside the database."""
+        """Return the camera of this kind; its number is kept in a file beside the database."""
         kinds = self.path.with_suffix(".cameras")
         known = kinds.read_text(encoding="utf-8").splitlines() if kinds.exists() else []
         if kind.name not in known:
@@ -133,8 +133,8 @@ class FeatureDatabase:
         options.ransac.max_error = self.error_px
         return options
 
-    def likenesses(self, keys: Sequence[str]) -> np.ndarray:
-        """[N, N] features that looked alike, for each pair of these photographs."""
+    def match_counts(self, keys: Sequence[str]) -> np.ndarray:
+        """Return how many features matched, [N, N], for each pair of these photographs."""
         place = {self._ids[key]: i for i, key in enumerate(keys)}
         table = np.zeros((len(keys), len(keys)), dtype=np.int64)
         with self._open() as database:
@@ -146,7 +146,7 @@ class FeatureDatabase:
         return table
 
     def copy_without(self, pairs: Sequence[tuple[str, str]], path: Path) -> FeatureDatabase:
-        """A copy in which these pairs were never compared; one that exists already is taken as it is."""
+        """Return a copy in which these pairs were never compared; one that exists already is taken as it is."""
         if not path.exists():
             unfinished = path.with_suffix(".unfinished")
             shutil.copyfile(self.path, unfinished)
@@ -197,7 +197,7 @@ class FeatureDatabase:
                     database.delete_two_view_geometry(self._ids[a], self._ids[b])
 
     def _by_chance(self, pair: tuple[str, str]) -> bool:
-        """Whether as many matches would agree on a geometry in unrelated photographs: many are tried from aslant."""
+        """Return whether as many matches would agree in unrelated photographs: many are tried from aslant."""
         first, second = (self._ids[key] for key in pair)
         with self._open() as database:
             if not database.exists_two_view_geometry(first, second):
@@ -206,10 +206,10 @@ class FeatureDatabase:
             matches = len(database.read_matches(first, second))
             cameras = [database.read_camera(database.read_image(number).camera_id) for number in (first, second)]
         smallest = min(cameras, key=lambda camera: camera.width * camera.height)
-        return false_alarms(inliers, matches, (smallest.width, smallest.height), self.error_px) > FALSE_ALARMS
+        return false_alarms(inliers, matches, (smallest.width, smallest.height), self.error_px) > MAX_FALSE_ALARMS
 
     def _join(self, key: str, aslant: Features) -> tuple[Features, np.ndarray]:
-        """All features of a photograph, and for each the number of the keypoint that stands for its place."""
+        """Return all features of a photograph, and for each the number of the keypoint that stands for its place."""
         number = self._ids[key]
         with self._open() as database:
             descriptors = database.read_descriptors(number).data.reshape(-1, 128)

@@ -21,7 +21,7 @@ FOCAL_RANGE = (0.2, 50.0)
 
 
 def load_mask(mask: Mask, photograph: Photograph, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """A mask at the size of the picture that features are searched in."""
+    """Return a mask at the size of the picture that features are searched in."""
     if isinstance(mask, Path):
         try:
             with Image.open(mask) as image:
@@ -41,7 +41,7 @@ def load_mask(mask: Mask, photograph: Photograph, shape: tuple[int, ...]) -> NDA
 
 
 def focal_length_px(photograph: Photograph, width: int) -> float | None:
-    """Focal length by EXIF in pixels of the picture reduced to this width; None if it is unknown or impossible."""
+    """Return the focal length by EXIF in pixels of the picture reduced to this width; None: unknown or impossible."""
     exif = photograph.exif
     if not exif.focal_length_mm or not exif.pixel_pitch_mm:
         return None
@@ -52,7 +52,7 @@ def focal_length_px(photograph: Photograph, width: int) -> float | None:
 
 
 def digest(*parts: Any) -> str:
-    """A short name for a combination of values, files and arrays."""
+    """Return a short name for a combination of values, files and arrays."""
     name = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):

@@ -16,13 +16,13 @@ EXHAUSTIVE_BELOW = 300
 NEIGHBOURS = 12
 """Beyond that, each with so many that follow it ..."""
 ROW_BLOCK = 2048
-"""Features compared at once, so that the table of likenesses stays small."""
+"""Features compared at once, so that the table of similarities stays small."""
 CANDIDATES = 12
 """Nearest descriptors among which the second place is looked for."""
 
 
 def candidate_pairs(count: int) -> list[tuple[int, int]]:
-    """Pairs (i < j) of photographs in their order that are worth comparing.
+    """Return pairs (i < j) of photographs in their order that are worth comparing.
 
     All of them while there are few. Beyond that the photographs are taken to follow a path that returns to its start
     (turntable, dome, walk around): each is compared with its followers, and with those 16, 32, 64 ... places on, which
@@ -37,7 +37,7 @@ def candidate_pairs(count: int) -> list[tuple[int, int]]:
 def match(
     first: Features, second: Features, *, max_ratio: float = 0.85, same_place_px: float = 4.0
 ) -> NDArray[np.uint32]:
-    """Pairs [M, 2] of features that are each other's nearest and clearly nearer than any of another place.
+    """Return pairs [M, 2] of features that are each other's nearest and clearly nearer than any of another place.
 
     Unlike COLMAP's own matcher the ratio test passes over features of the same place: one that was found in several
     simulated views does not compete with itself (Morel and Yu 2009).
@@ -48,10 +48,10 @@ def match(
     nearest_of_a = np.empty(len(a), dtype=np.intp)
     nearest_of_b, best_of_b = np.zeros(len(b), dtype=np.intp), np.full(len(b), -1.0, dtype=np.float32)
     for start in range(0, len(a), ROW_BLOCK):
-        likeness = a[start : start + ROW_BLOCK] @ b.T
-        nearest_of_a[start : start + ROW_BLOCK] = likeness.argmax(axis=1)
-        rows = likeness.argmax(axis=0)
-        best = likeness[rows, np.arange(len(b))]
+        similarity = a[start : start + ROW_BLOCK] @ b.T
+        nearest_of_a[start : start + ROW_BLOCK] = similarity.argmax(axis=1)
+        rows = similarity.argmax(axis=0)
+        best = similarity[rows, np.arange(len(b))]
         better = best > best_of_b
         best_of_b[better], nearest_of_b[better] = best[better], rows[better] + start
 
@@ -61,9 +61,9 @@ def match(
     values = np.empty((len(mutual), count), dtype=np.float32)
     for start in range(0, len(mutual), ROW_BLOCK):
         block = slice(start, start + ROW_BLOCK)
-        likeness = a[mutual[block]] @ b.T
-        top = np.argpartition(likeness, len(b) - count, axis=1)[:, len(b) - count :]
-        top_values = np.take_along_axis(likeness, top, axis=1)
+        similarity = a[mutual[block]] @ b.T
+        top = np.argpartition(similarity, len(b) - count, axis=1)[:, len(b) - count :]
+        top_values = np.take_along_axis(similarity, top, axis=1)
         order = np.argsort(-top_values, axis=1, kind="stable")
         places[block] = np.take_along_axis(top, order, axis=1)
         values[block] = np.take_along_axis(top_values, order, axis=1)
@@ -71,15 +71,15 @@ def match(
     xy = second.keypoints[:, :2][places]
     elsewhere = ((xy - xy[:, :1]) ** 2).sum(axis=2) > same_place_px**2
     # Where all candidates are of one place the last of them stands for the unknown second, which is less alike.
-    rival = np.where(elsewhere.any(axis=1), elsewhere.argmax(axis=1), count - 1)
-    rival_value = np.take_along_axis(values, rival[:, None], axis=1)[:, 0]
-    distance, rival_distance = (np.sqrt(np.maximum(2 - 2 * value, 1e-6)) for value in (values[:, 0], rival_value))
-    clear = distance < max_ratio * rival_distance
+    second_place = np.where(elsewhere.any(axis=1), elsewhere.argmax(axis=1), count - 1)
+    second_value = np.take_along_axis(values, second_place[:, None], axis=1)[:, 0]
+    distance, second_distance = (np.sqrt(np.maximum(2 - 2 * value, 1e-6)) for value in (values[:, 0], second_value))
+    clear = distance < max_ratio * second_distance
     return np.stack([mutual[clear], places[clear, 0]], axis=1).astype(np.uint32)
 
 
 def merge_places(keypoints: NDArray[np.float32], kept: int) -> NDArray[np.intp]:
-    """For each keypoint [N, 4] the first one that lies in the same pixel; each of the first `kept` stays itself."""
+    """Return for each keypoint [N, 4] the first one in the same pixel; each of the first `kept` stays itself."""
     cells = np.floor(keypoints[:, :2]).astype(np.int64)
     _, first, inverse = np.unique(cells, axis=0, return_index=True, return_inverse=True)
     target = first[inverse.reshape(-1)]
@@ -88,7 +88,7 @@ def merge_places(keypoints: NDArray[np.float32], kept: int) -> NDArray[np.intp]:
 
 
 def one_to_one(pairs: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Of pairs [M, 2] those whose members occur in no earlier one."""
+    """Return those of the pairs [M, 2] whose members occur in no earlier one."""
     for column in (0, 1):
         _, first = np.unique(pairs[:, column], return_index=True)
         pairs = pairs[np.sort(first)]
@@ -96,7 +96,7 @@ def one_to_one(pairs: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def false_alarms(inliers: int, matches: int, size: tuple[int, int], error_px: float) -> float:
-    """How many epipolar geometries as good as this one are to be expected among random matches.
+    """Return how many epipolar geometries as good as this one are to be expected among random matches.
 
     3 (n − 7) C(n, k) C(k, 7) α^(k − 7) for k of n matches, α = 2 · error · diagonal / area of the picture
     (L. Moisan and B. Stival, "A probabilistic criterion to detect rigid point matches between two images", IJCV 2004).
@@ -114,16 +114,18 @@ def _log_binomial(n: int, k: int) -> float:
     return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 
 
-def partners(missing: Sequence[int], pairs: Sequence[tuple[int, int]], alike: NDArray[np.int64], most: int) -> list:
-    """The pairs of the missing photographs that promise most: for each, the `most` with the most likenesses.
+def best_partners(
+    missing: Sequence[int], pairs: Sequence[tuple[int, int]], match_counts: NDArray[np.int64], most: int
+) -> list[tuple[int, int]]:
+    """Return the pairs of the missing photographs that promise most: for each, the `most` with the most matches.
 
     Args:
-        alike: [N, N] features that looked alike when all pairs were compared; nearer in the order wins a tie.
+        match_counts: [N, N] features that matched when all pairs were compared; nearer in the order wins a tie.
     """
     wanted = set()
     of = {i: [j for p in pairs if i in p for j in p if j != i] for i in missing}
     for i in missing:
-        ranked = sorted(of[i], key=lambda j: (-alike[i, j], abs(i - j)))
+        ranked = sorted(of[i], key=lambda j: (-match_counts[i, j], abs(i - j)))
         wanted |= {(min(i, j), max(i, j)) for j in ranked[:most]}
     return sorted(wanted)
 

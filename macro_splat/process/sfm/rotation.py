@@ -1,6 +1,6 @@
-"""Upright photographs laid on their side, as the sensor saw them: portrait and landscape then have one camera.
+"""Upright photographs rotated to landscape, as the sensor saw them: portrait and landscape then have one camera.
 
-Features are found in the upright picture; it is their places that are turned, and the camera that is turned back.
+Features are found in the upright picture; it is their places that are rotated, and the camera that is rotated back.
 Pixels have their origin in the corner and y downwards, cameras are COLMAP's.
 """
 
@@ -15,22 +15,22 @@ from macro_splat.capture.format import Intrinsics
 from macro_splat.photographs.load import Photograph
 from macro_splat.process.sfm.features import Features
 
-LAID_CLOCKWISE = (7, 8)
-"""EXIF's orientations in which the stored picture is the upright one turned clockwise."""
+STORED_CLOCKWISE = (7, 8)
+"""EXIF's orientations in which the stored picture is the upright one rotated clockwise."""
 
 
 @dataclass(frozen=True)
-class Turn:
-    """How a photograph is laid down: not at all (0), counterclockwise (1) or clockwise (-1)."""
+class LandscapeRotation:
+    """How an upright photograph is rotated to landscape: not at all (0), counterclockwise (1) or clockwise (-1)."""
 
     quarter: int
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of the picture once laid down."""
+        """Return width and height of the rotated picture."""
         return (height, width) if self.quarter else (width, height)
 
     def features(self, features: Features, width: int, height: int) -> Features:
-        """The features of an upright picture of this size, laid down."""
+        """Return the features of an upright picture of this size as those of the rotated one."""
         if not self.quarter:
             return features
         keypoints = features.keypoints.copy()
@@ -40,7 +40,7 @@ class Turn:
         return Features(keypoints, features.descriptors)
 
     def upright(self, xy: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
-        """[N, 2] places in the laid picture as places in the upright one, which has this size."""
+        """Return places [N, 2] in the rotated picture as places in the upright one, which has this size."""
         if not self.quarter:
             return xy
         x, y = xy.T
@@ -48,32 +48,34 @@ class Turn:
 
     @property
     def camera(self) -> NDArray[np.float64]:
-        """[4, 4] from the upright camera's coordinates to those of the laid one."""
-        turn, q = np.eye(4), self.quarter
+        """[4, 4] from the upright camera's coordinates to those of the rotated one."""
+        rotation, q = np.eye(4), self.quarter
         if q:
-            turn[:2, :2] = [[0, q], [-q, 0]]
-        return turn
+            rotation[:2, :2] = [[0, q], [-q, 0]]
+        return rotation
 
-    def intrinsics(self, laid: Intrinsics) -> Intrinsics:
-        """Those of the upright photograph."""
+    def upright_intrinsics(self, landscape: Intrinsics) -> Intrinsics:
+        """Return the intrinsics of the upright photograph."""
         if not self.quarter:
-            return laid
-        width, height, q = laid.height, laid.width, self.quarter
-        k1, k2, k3, k4, p1, p2 = laid.distortion
+            return landscape
+        width, height, q = landscape.height, landscape.width, self.quarter
+        k1, k2, k3, k4, p1, p2 = landscape.distortion
         return Intrinsics(
-            laid.fl_y,
-            laid.fl_x,
-            width - laid.cy if q > 0 else laid.cy,
-            laid.cx if q > 0 else height - laid.cx,
+            landscape.fl_y,
+            landscape.fl_x,
+            width - landscape.cy if q > 0 else landscape.cy,
+            landscape.cx if q > 0 else height - landscape.cx,
             width,
             height,
             (k1, k2, k3, k4, q * p2, -q * p1),
         )
 
 
-def turn_of(photograph: Photograph) -> Turn:
-    """Portraits are laid down as they were stored; those that a program has turned may be upside down then, which
-    matters little."""
+def landscape_rotation(photograph: Photograph) -> LandscapeRotation:
+    """Return the rotation that undoes the camera's: portraits become what was stored.
+
+    Those that a program has rotated may be upside down then, which matters little.
+    """
     if photograph.height <= photograph.width:
-        return Turn(0)
-    return Turn(-1 if photograph.exif.orientation in LAID_CLOCKWISE else 1)
+        return LandscapeRotation(0)
+    return LandscapeRotation(-1 if photograph.exif.orientation in STORED_CLOCKWISE else 1)

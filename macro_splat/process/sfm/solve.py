@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +19,20 @@ from numpy.typing import NDArray
 from macro_splat.capture.format import Intrinsics, SparsePoints
 from macro_splat.errors import MacroSplatError
 from macro_splat.photographs.load import Photograph, load_photograph, reduced_size
+from macro_splat.process.config import Distortion
 from macro_splat.process.sfm.colmap import load_pycolmap
 from macro_splat.process.sfm.database import CameraKind, FeatureDatabase
-from macro_splat.process.sfm.features import FeatureOptions, Features, detect, detect_aslant
+from macro_splat.process.sfm.features import FeatureOptions, Features, detect
 from macro_splat.process.sfm.inputs import FOCAL_RANGE, Mask, digest, focal_length_px, load_mask
-from macro_splat.process.sfm.matching import candidate_pairs, partners
-from macro_splat.process.sfm.rotation import turn_of
+from macro_splat.process.sfm.matching import best_partners, candidate_pairs
+from macro_splat.process.sfm.rotation import landscape_rotation
 from macro_splat.process.sfm.world import move_cameras, upright_world
 from macro_splat.process.stacks.grouping import Stack
+from macro_splat.process.workspace import Workspace
 from macro_splat.utils.atomic import atomic_folder, atomic_write, temporary_folder
-from macro_splat.utils.progress import ProgressCallback, no_progress
+from macro_splat.utils.messages import first_few
 
-Distortion = Literal["none", "radial", "opencv"]
-CAMERA_MODELS: dict[str, str] = {"none": "SIMPLE_PINHOLE", "radial": "SIMPLE_RADIAL", "opencv": "OPENCV"}
+CAMERA_MODELS: dict[Distortion, str] = {"none": "SIMPLE_PINHOLE", "radial": "SIMPLE_RADIAL", "opencv": "OPENCV"}
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class Demands:
 
 
 STRICT, LOOSE = Demands(100, 16.0, 30, 0.25), Demands(40, 6.0, 20, 0.12)
-LEAST = Demands(40, 6.0, 12, 0.05)
+LOOSEST = Demands(40, 6.0, 12, 0.05)
 """Twelve of 150 within 6 pixels, of a small picture, are still 1e-5 likely by chance; large ones leave less to it."""
-ENOUGH = 0.95
+MIN_REGISTERED_SHARE = 0.95
 """Part of the stacks that have to register before we stop trying."""
 FOCAL_STARTS = (1.2, 3.5)
 """Unknown focal lengths are started at these multiples of the longer edge: a short lens's, a macro lens's."""
@@ -58,10 +59,12 @@ MIN_POINTS = 15
 """Of the object's points a photograph has to see so many, or its place is a guess."""
 OTHERS_OF_A_STACK = 2
 """So many of a stack's next sharpest photographs are tried when its sharpest one finds no place."""
-MOST_PARTNERS = 40
+MAX_PARTNERS = 40
 """A photograph that found no place is compared from aslant with so many others."""
 ASLANT = FeatureOptions(max_features=1000)
 """Of each of the views that are simulated; more only cost."""
+ASLANT_TILT = 2.0
+"""Foreshortening of these views."""
 COLOUR_EDGE = 1600
 """Photographs are reduced to this when the points' colours are looked up."""
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -97,92 +100,71 @@ class _Shot:
     kind: CameraKind
 
 
-def reconstruct(
-    stacks: Sequence[Stack],
-    *,
-    work: Path,
-    masks: Mapping[str, Mask] | None = None,
-    scores: Mapping[str, float] | None = None,
-    sharpness: Mapping[str, NDArray[np.float32]] | None = None,
-    distortion: Distortion = "radial",
-    max_edge: int = 2400,
-    threads: int | None = None,
-    seed: int = 0,
-    progress: ProgressCallback = no_progress,
-) -> Reconstruction:
-    """Find the poses of photographs.
+@dataclass(frozen=True)
+class StructureFromMotion:
+    """A search for the poses of photographs.
 
-    Args:
-        stacks: in the order of capture, as far as it is known.
-        work: folder for features and matches, made if absent. Run again with it, an interrupted run goes on, a finished
-            one returns at once, and after a change only what it touches is done anew.
-        masks: by photograph, upright; features are searched where it is not 0. As a file or [H, W].
-        scores: how sharp each photograph is; the sharpest of a stack goes first. Without, the middle one does.
-        sharpness: maps of sharpness [h, w] by photograph; blurred regions give no features.
-        distortion: of the lens; "opencv" has four coefficients and needs many photographs.
-        max_edge: features are searched in pictures reduced to this.
-        threads: at most; all processors if absent.
-        seed: of the random choices. With one thread the result is the same each time.
-        progress: called often, on this thread.
-
-    Raises:
-        MacroSplatError: pycolmap is missing, there are fewer than two stacks, no photographs fit together, a mask does
-            not fit its photograph, or a file is broken.
+    Run again with the same workspace, an interrupted search goes on, a finished one returns at once, and after a change
+    only what it touches is done anew.
     """
-    pycolmap = load_pycolmap()
-    if len(stacks) < 2:
-        raise MacroSplatError(
-            f"poses cannot be found from {len(stacks)} viewpoint(s); photograph the object from all around, at least "
-            "20 viewpoints that overlap, or describe the rig in rig.yaml"
-        )
-    return _Run(
-        pycolmap=pycolmap,
-        stacks=stacks,
-        work=work,
-        masks=masks or {},
-        scores=scores or {},
-        sharpness=sharpness or {},
-        camera_model=CAMERA_MODELS[distortion],
-        max_edge=max_edge,
-        threads=threads or os.cpu_count() or 1,
-        seed=seed,
-        progress=progress,
-    ).reconstruct()
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """One call of `reconstruct`."""
-
-    pycolmap: Any
     stacks: Sequence[Stack]
-    work: Path
-    masks: Mapping[str, Mask]
-    scores: Mapping[str, float]
-    sharpness: Mapping[str, NDArray[np.float32]]
-    camera_model: str
-    max_edge: int
-    threads: int
-    seed: int
-    progress: ProgressCallback
+    """In the order of capture, as far as it is known."""
+    workspace: Workspace
+    """Its folder keeps features and matches in `sfm/`. With one thread the result is the same each time."""
+    _: KW_ONLY
+    masks: Mapping[str, Mask] = field(default_factory=dict)
+    """By photograph, upright; features are searched where it is not 0. As a file or [H, W]."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """How sharp each photograph is; the sharpest of a stack goes first. Without, the middle one does."""
+    sharpness: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Maps of sharpness [h, w] by photograph; blurred regions give no features."""
+    distortion: Distortion = "radial"
+    """Of the lens; "opencv" has four coefficients and needs many photographs."""
+    max_edge: int = 2400
+    """Features are searched in pictures reduced to this."""
+    seed: int = 0
+    """Of the random choices."""
+
+    @property
+    def folder(self) -> Path:
+        """Where features and matches are kept."""
+        return self.workspace.folder / "sfm"
+
+    @property
+    def threads(self) -> int:
+        """At most so many."""
+        return self.workspace.threads or os.cpu_count() or 1
 
     def reconstruct(self) -> Reconstruction:
-        self.work.mkdir(parents=True, exist_ok=True)
-        self.pycolmap.set_random_seed(self.seed)
+        """Find the poses.
+
+        Raises:
+            MacroSplatError: pycolmap is missing, there are fewer than two stacks, no photographs fit together, a mask
+                does not fit its photograph, or a file is broken.
+        """
+        pycolmap = load_pycolmap()
+        if len(self.stacks) < 2:
+            raise MacroSplatError(
+                f"poses cannot be found from {len(self.stacks)} viewpoint(s); photograph the object from all around, "
+                "at least 20 viewpoints that overlap, or describe the rig in rig.yaml"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        pycolmap.set_random_seed(self.seed)
         shots = [self._shot(self._ranked(stack)[0], i) for i, stack in enumerate(self.stacks)]
         spares = [
             self._shot(photograph, i)
             for i, stack in enumerate(self.stacks)
             for photograph in self._ranked(stack)[1 : 1 + OTHERS_OF_A_STACK]
         ]
-        finished = self.work / f"model-{digest(self.seed, *(shot.key for shot in shots + spares))}"
+        finished = self.folder / f"model-{digest(self.seed, *(shot.key for shot in shots + spares))}"
         if not finished.exists():
             self._find(shots, spares, finished)
         every = {shot.key: shot for shot in shots + spares}
-        return self._result(self.pycolmap.Reconstruction(finished), every)
+        return self._result(pycolmap.Reconstruction(finished), every)
 
     def _ranked(self, stack: Stack) -> list[Photograph]:
-        """Photographs of a stack, sharpest first; of equal ones the middle one first."""
+        """Return the photographs of a stack, sharpest first; of equal ones the middle one first."""
         middle = (len(stack.photographs) - 1) / 2
         order = sorted(
             range(len(stack.photographs)),
@@ -193,9 +175,9 @@ class _Run:
     def _shot(self, photograph: Photograph, stack: int) -> _Shot:
         width, height = reduced_size(photograph, self.max_edge)
         exif = photograph.exif
-        laid = turn_of(photograph).size(width, height)
-        name = f"{exif.camera} | {exif.lens} | {exif.focal_length_mm} mm | {laid[0]}x{laid[1]} | {self.camera_model}"
-        kind = CameraKind(ascii(name), self.camera_model, *laid, focal_length_px(photograph, width))
+        size, model = landscape_rotation(photograph).size(width, height), CAMERA_MODELS[self.distortion]
+        name = f"{exif.camera} | {exif.lens} | {exif.focal_length_mm} mm | {size[0]}x{size[1]} | {model}"
+        kind = CameraKind(ascii(name), model, *size, focal_length_px(photograph, width))
         stat = photograph.path.stat()
         key = digest(
             photograph.name, stat.st_size, stat.st_mtime_ns, name, kind.focal_px,
@@ -206,11 +188,11 @@ class _Run:
     def _find(self, shots: list[_Shot], spares: list[_Shot], finished: Path) -> None:
         """Reconstruct with growing effort until enough stacks have a pose, and keep the best result."""
         database = FeatureDatabase(
-            self.work / "features.db", seed=self.seed, threads=self.threads, error_px=self._error_px(shots)
+            self.folder / "features.db", seed=self.seed, threads=self.threads, error_px=self._error_px(shots)
         )
         self._detect(database, shots)
         pairs = [(shots[i].key, shots[j].key) for i, j in candidate_pairs(len(shots))]
-        database.match(pairs, self.progress)
+        database.match(pairs, self.workspace.progress)
         best = None
         for demands in (STRICT, LOOSE):
             best = self._map(database, shots, demands, best)
@@ -220,15 +202,15 @@ class _Run:
             self._detect(database, every)
             keys = [shot.key for shot in every]
             near = candidate_pairs(len(every))
-            database.match([(keys[i], keys[j]) for i, j in near], self.progress)
+            database.match([(keys[i], keys[j]) for i, j in near], self.workspace.progress)
             again = [i for i, shot in enumerate(every) if shot.stack in missing]
-            chosen = partners(again, near, database.likenesses(keys), MOST_PARTNERS)
+            chosen = best_partners(again, near, database.match_counts(keys), MAX_PARTNERS)
             pairs = [(keys[i], keys[j]) for i, j in chosen]
-            path = self.work / f"aslant-{digest(ASLANT, *pairs)}.db"
+            path = self.folder / f"aslant-{digest(ASLANT, *pairs)}.db"
             wide = database.copy_without(pairs, path)
             by_key = {shot.key: shot for shot in every}
-            wide.match_aslant(pairs, lambda key: self._aslant(by_key[key]), self.progress)
-            for demands in (LOOSE, LEAST):
+            wide.match_aslant(pairs, lambda key: self._aslant(by_key[key]), self.workspace.progress)
+            for demands in (LOOSE, LOOSEST):
                 best = self._map(wide, every, demands, best)
         if best is None or not _placed(best):
             raise self._failure()
@@ -238,36 +220,35 @@ class _Run:
 
     def _failure(self) -> MacroSplatError:
         names = [stack.photographs[0].name for stack in self.stacks]
-        listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         return MacroSplatError(
-            f"no poses could be found for {listed}: too few features fit together; photograph with more overlap (at "
-            "most 15 degrees from one viewpoint to the next) and a smaller aperture, put a patterned mat under the "
-            "object, mask a background that does not move with it, or describe the rig in rig.yaml"
+            f"no poses could be found for {first_few(names, 5)}: too few features fit together; photograph with more "
+            "overlap (at most 15 degrees from one viewpoint to the next) and a smaller aperture, put a patterned mat "
+            "under the object, mask a background that does not move with it, or describe the rig in rig.yaml"
         )
 
     def _detect(self, database: FeatureDatabase, shots: list[_Shot]) -> None:
         for done, shot in enumerate(shots):
-            self.progress("searching features", done, len(shots))
+            self.workspace.progress("searching features", done, len(shots))
             if shot.key not in database:
                 database.add(shot.key, shot.kind, self._features(shot, aslant=False))
-        self.progress("searching features", len(shots), len(shots))
+        self.workspace.progress("searching features", len(shots), len(shots))
 
     def _features(self, shot: _Shot, *, aslant: bool) -> Features:
         picture = load_photograph(shot.photograph, self.max_edge)
         mask = self.masks.get(shot.photograph.name)
-        search, options = (detect_aslant, ASLANT) if aslant else (detect, FeatureOptions())
-        features = search(
+        features = detect(
             picture,
-            options,
+            ASLANT if aslant else FeatureOptions(),
+            tilt=ASLANT_TILT if aslant else None,
             mask=None if mask is None else load_mask(mask, shot.photograph, picture.shape),
             sharpness=self.sharpness.get(shot.photograph.name),
             threads=self.threads,
         )
-        return turn_of(shot.photograph).features(features, picture.shape[1], picture.shape[0])
+        return landscape_rotation(shot.photograph).features(features, picture.shape[1], picture.shape[0])
 
     def _aslant(self, shot: _Shot) -> Features:
-        """The features as seen from aslant, kept in a file: they cost ten times as much as the plain ones."""
-        path = self.work / f"aslant-{digest(shot.key, ASLANT)}.npz"
+        """Return the features as seen from aslant, kept in a file: they cost ten times as much as the plain ones."""
+        path = self.folder / f"aslant-{digest(shot.key, ASLANT)}.npz"
         if not path.exists():
             features = self._features(shot, aslant=True)
             with atomic_write(path) as file:
@@ -280,10 +261,10 @@ class _Run:
         return {shot.stack for shot in shots} - {shot.stack for shot in shots if shot.key in found}
 
     def _enough(self, missing: set[int]) -> bool:
-        return len(missing) <= (1 - ENOUGH) * len(self.stacks)
+        return len(missing) <= (1 - MIN_REGISTERED_SHARE) * len(self.stacks)
 
     def _map(self, database: FeatureDatabase, shots: list[_Shot], demands: Demands, best: Any) -> Any:
-        """The best model from these matches and of those before; several starts of focal lengths that are unknown."""
+        """Return the best model, from these matches or of those before; unknown focal lengths have several starts."""
         starts = FOCAL_STARTS if any(shot.kind.focal_px is None for shot in shots) else (0.0,)
         for start in starts:
             missing = self._missing(shots, best)
@@ -297,7 +278,7 @@ class _Run:
         return best
 
     def _error_px(self, shots: Sequence[_Shot]) -> float:
-        """How far matches may be off: COLMAP's 4 pixels, made for large pictures, and fewer in small ones."""
+        """Return how far matches may be off: COLMAP's 4 pixels, made for large pictures, and fewer in small ones."""
         edge = float(np.median([max(shot.kind.width, shot.kind.height) for shot in shots]))
         return float(np.clip(edge / 600, 2.0, 4.0))
 
@@ -305,7 +286,7 @@ class _Run:
         return -len(self._missing(shots, model)), model.compute_num_observations()
 
     def _map_once(self, database: FeatureDatabase, shots: list[_Shot], demands: Demands) -> Any:
-        options = self.pycolmap.IncrementalPipelineOptions(
+        options = load_pycolmap().IncrementalPipelineOptions(
             num_threads=self.threads,
             random_seed=self.seed,
             extract_colors=False,
@@ -325,11 +306,11 @@ class _Run:
         def next_image() -> None:
             nonlocal placed
             placed += 1
-            self.progress("placing", min(placed, len(shots)), len(shots))
+            self.workspace.progress("placing", min(placed, len(shots)), len(shots))
 
-        with temporary_folder(self.work / "models") as folder:
-            models = self.pycolmap.incremental_mapping(
-                database.path, self.work, folder, options, next_image_callback=next_image
+        with temporary_folder(self.folder / "models") as folder:
+            models = load_pycolmap().incremental_mapping(
+                database.path, self.folder, folder, options, next_image_callback=next_image
             )
         return max(models.values(), key=lambda model: self._rank(shots, model), default=None)
 
@@ -340,19 +321,22 @@ class _Run:
         total = np.zeros((len(numbers), 4))
         images = _placed(model)
         for done, image in enumerate(images):
-            self.progress("colouring", done, len(images))
+            self.workspace.progress("colouring", done, len(images))
             seen = [(p.xy, row[p.point3D_id]) for p in image.points2D if p.has_point3D()]
             if not seen:
                 continue
             shot = shots[image.name]
             picture = load_photograph(shot.photograph, min(COLOUR_EDGE, self.max_edge))
             height, width = picture.shape[:2]
-            turn = turn_of(shot.photograph)
-            searched = turn.size(shot.kind.width, shot.kind.height)
-            xy = turn.upright(np.array([p for p, _ in seen]), *searched) * (width / searched[0], height / searched[1])
+            rotation = landscape_rotation(shot.photograph)
+            searched = rotation.size(shot.kind.width, shot.kind.height)
+            xy = rotation.upright(np.array([p for p, _ in seen]), *searched) * (
+                width / searched[0],
+                height / searched[1],
+            )
             x, y = np.clip(xy.astype(int), 0, (width - 1, height - 1)).T
             np.add.at(total, [i for _, i in seen], np.concatenate([picture[y, x], np.ones((len(seen), 1))], axis=1))
-        self.progress("colouring", len(images), len(images))
+        self.workspace.progress("colouring", len(images), len(images))
         colours = np.round(total[:, :3] / np.maximum(total[:, 3:], 1)).astype(np.uint8)
         for number, colour in zip(numbers, colours, strict=True):
             model.points3D[number].color = colour
@@ -363,7 +347,7 @@ class _Run:
         xyz = np.array([p.xyz for p in points]).reshape(-1, 3)
         poses = np.tile(np.eye(4), (len(images), 1, 1))
         poses[:, :3] = [image.cam_from_world().inverse().matrix() for image in images]
-        poses = poses @ np.stack([turn_of(shots[image.name].photograph).camera for image in images]) @ FLIP
+        poses = poses @ np.stack([landscape_rotation(shots[image.name].photograph).camera for image in images]) @ FLIP
         similarity = upright_world(poses, xyz)
         scale, rotation, translation = similarity
         poses = move_cameras(poses, *similarity)
@@ -396,26 +380,23 @@ class _Run:
 
 
 def _placed(model: Any) -> list[Any]:
-    """The images that found their place, and not by a handful of points that may be mistakes."""
+    """Return the images that found their place, and not by a handful of points that may be mistakes."""
     images = (model.images[number] for number in sorted(model.reg_image_ids()))
     return [image for image in images if image.num_points3D >= MIN_POINTS]
 
 
 def _intrinsics(camera: Any, photograph: Photograph) -> Intrinsics:
-    """COLMAP's camera for the full size of a photograph."""
-    turn = turn_of(photograph)
-    width, height = turn.size(photograph.width, photograph.height)
-    x, y = width / camera.width, height / camera.height
+    """Return COLMAP's camera for the full size of a photograph."""
+    rotation = landscape_rotation(photograph)
     extra = [float(camera.params[i]) for i in camera.extra_params_idxs()]
     k1, k2, p1, p2 = (extra + [0.0] * 4)[:4]
-    return turn.intrinsics(
-        Intrinsics(
-            float(camera.focal_length_x * x),
-            float(camera.focal_length_y * y),
-            float(camera.principal_point_x * x),
-            float(camera.principal_point_y * y),
-            width,
-            height,
-            (k1, k2, 0.0, 0.0, p1, p2),
-        )
+    searched = Intrinsics(
+        float(camera.focal_length_x),
+        float(camera.focal_length_y),
+        float(camera.principal_point_x),
+        float(camera.principal_point_y),
+        camera.width,
+        camera.height,
+        (k1, k2, 0.0, 0.0, p1, p2),
     )
+    return rotation.upright_intrinsics(searched.resized(*rotation.size(photograph.width, photograph.height)))

@@ -29,18 +29,18 @@ from macro_splat.capture.format import Intrinsics
 
 LAGS = (1, 2, 4)
 """Slices so many places apart are registered with each other."""
-COARSEST_EDGE = 48
+MIN_EDGE_PX = 48
 BAND_PX = (0.8, 6.0)
 """Standard deviations of the band-pass: less is noise, more varies with the light."""
 WINDOW_PX = 31
 """Side of the surroundings over which contrast and correlation are taken."""
-STEPS = 12
-STILL_PX = 2e-3
-LARGEST_SCALE_STEP = 0.1
+MAX_STEPS = 12
+CONVERGED_PX = 2e-3
+MAX_SCALE_STEP = 0.1
 """Slices up to `max(LAGS)` places apart that seem to differ more in scale were registered wrongly."""
-ALIKE = 0.85
+MIN_LEVEL_CORRELATION = 0.85
 """Where pictures correlate less, their blur differs too much at this size, and the one of half the size decides."""
-SURE = 0.5
+MIN_CORRELATION = 0.5
 """Pairs that correlate less are left out of the solution."""
 
 
@@ -54,7 +54,7 @@ class SliceAlignment:
     """x and y, in pixels of the pictures given, at their centre."""
     confidence: float
     """0..1: correlation of the worst registration on the best way from the reference to this slice; 1 for the reference
-    itself. Below `SURE`, scale and shift are guessed from the neighbours."""
+    itself. Below `MIN_CORRELATION`, scale and shift are guessed from the neighbours."""
 
 
 class _Similarity(NamedTuple):
@@ -73,7 +73,7 @@ class _Pair(NamedTuple):
 def align_stack(
     pictures: Sequence[NDArray[np.uint8]], reference: int | None = None, max_edge: int = 800
 ) -> list[SliceAlignment]:
-    """Scale and shift of every slice relative to the reference.
+    """Measure scale and shift of every slice relative to the reference.
 
     Args:
         pictures: [H, W, 3] or [H, W], in the order of the slices, all of one size.
@@ -109,7 +109,7 @@ def align_stack(
 
 
 def slice_intrinsics(intrinsics: Intrinsics, alignment: SliceAlignment) -> Intrinsics:
-    """The pinhole of a ring slice, from that of its reference: the pose stays, the image scales and shifts.
+    """Return the pinhole of a ring slice, from that of its reference: the pose stays, the image scales and shifts.
 
     Args:
         intrinsics: of pictures of the size that was aligned.
@@ -128,12 +128,12 @@ def slice_intrinsics(intrinsics: Intrinsics, alignment: SliceAlignment) -> Intri
 
 
 def _pyramid(picture: NDArray[np.uint8], reduction: float) -> list[NDArray[np.float32]]:
-    """Grey pictures, each half the size of the one before it, the finest first."""
+    """Return grey pictures, each half the size of the one before it, the finest first."""
     grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     if reduction < 1:
         grey = cv2.resize(grey, None, fx=reduction, fy=reduction, interpolation=cv2.INTER_AREA)
     levels = [np.asarray(grey, dtype=np.float32)]
-    while min(levels[-1].shape) >= 2 * COARSEST_EDGE:
+    while min(levels[-1].shape) >= 2 * MIN_EDGE_PX:
         height, width = levels[-1].shape
         half = cv2.resize(levels[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
         levels.append(np.asarray(half, dtype=np.float32))
@@ -143,7 +143,7 @@ def _pyramid(picture: NDArray[np.uint8], reduction: float) -> list[NDArray[np.fl
 def _register(
     first: Sequence[NDArray[np.float32]], second: Sequence[NDArray[np.float32]], start: _Similarity | None
 ) -> tuple[_Similarity, float]:
-    """Where `second` shows what `first` shows, in pixels of the finest level, and how well they then correlate."""
+    """Return where `second` shows what `first` shows, in pixels of the finest level, and how well they correlate."""
     if start is None:
         levels = range(len(first) - 1, -1, -1)
         (x, y), _ = cv2.phaseCorrelate(
@@ -159,14 +159,14 @@ def _register(
     for level in levels:
         start = _resize(best[0], first[0], first[level])
         change, correlation = _descend(_normalise(first[level]), _normalise(second[level]), start)
-        if correlation < ALIKE <= best[1]:
+        if correlation < MIN_LEVEL_CORRELATION <= best[1]:
             break
         best = _resize(change, first[level], first[0]), correlation
     return best
 
 
 def _resize(change: _Similarity, before: NDArray[np.float32], after: NDArray[np.float32]) -> _Similarity:
-    """The same change in a picture of another size."""
+    """Return the same change in a picture of another size."""
     return _Similarity(
         change.log_scale,
         change.x * after.shape[1] / before.shape[1],
@@ -175,7 +175,7 @@ def _resize(change: _Similarity, before: NDArray[np.float32], after: NDArray[np.
 
 
 def _normalise(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Band-pass, divided by its local contrast. Contrast of the order of the noise stays small."""
+    """Return the band-pass, divided by its local contrast. Contrast of the order of the noise stays small."""
     fine, coarse = (cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in BAND_PX)
     band = fine - coarse
     contrast = cv2.boxFilter(band * band, -1, (WINDOW_PX, WINDOW_PX))
@@ -183,21 +183,23 @@ def _normalise(grey: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _noise_in_band(grey: NDArray[np.float32]) -> float:
-    """Standard deviation of the noise that the band-pass leaves, from the median of the Laplacian's size (J. Immerkær,
-    "Fast Noise Variance Estimation", 1996)."""
+    """Return the standard deviation of the noise that the band-pass leaves, from the median of the Laplacian's size.
+
+    J. Immerkær, "Fast Noise Variance Estimation", 1996.
+    """
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
     noise = float(np.median(np.abs(cv2.filter2D(grey, -1, kernel)))) / (0.6745 * 6)
     return noise / (2 * math.sqrt(math.pi) * BAND_PX[0])
 
 
 def _descend(first: NDArray[np.float32], second: NDArray[np.float32], change: _Similarity) -> tuple[_Similarity, float]:
-    """Gauss-Newton steps on one level; the change and the correlation that it reaches."""
+    """Take Gauss-Newton steps on one level; return the change and the correlation that it reaches."""
     height, width = first.shape
     x, y = np.meshgrid(
         np.arange(width, dtype=np.float32) - (width - 1) / 2, np.arange(height, dtype=np.float32) - (height - 1) / 2
     )
     start, correlation = change, 0.0
-    for _ in range(STEPS):
+    for _ in range(MAX_STEPS):
         warped, inside = _warp(second, change, x, y)
         weight = inside * _correlation(first, warped)
         slope_x, slope_y = (
@@ -218,9 +220,9 @@ def _descend(first: NDArray[np.float32], second: NDArray[np.float32], change: _S
             change.x + float(scale * step[1]),
             change.y + float(scale * step[2]),
         )
-        if abs(change.log_scale) > LARGEST_SCALE_STEP or max(abs(change.x), abs(change.y)) > 0.5 * min(first.shape):
+        if abs(change.log_scale) > MAX_SCALE_STEP or max(abs(change.x), abs(change.y)) > 0.5 * min(first.shape):
             return start, 0.0
-        if abs(step[0]) * max(first.shape) / 2 + abs(step[1]) + abs(step[2]) < STILL_PX:
+        if abs(step[0]) * max(first.shape) / 2 + abs(step[1]) + abs(step[2]) < CONVERGED_PX:
             break
     return change, max(0.0, correlation)
 
@@ -228,7 +230,7 @@ def _descend(first: NDArray[np.float32], second: NDArray[np.float32], change: _S
 def _warp(
     picture: NDArray[np.float32], change: _Similarity, x: NDArray[np.float32], y: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The picture as the reference would show it, and where that is known. x, y: pixels from the centre [H, W]."""
+    """Return the picture as the reference shows it, and where that is known. x, y: pixels from the centre [H, W]."""
     height, width = picture.shape
     scale = np.exp(change.log_scale)
     at_x = np.asarray(scale * x + change.x + (width - 1) / 2, dtype=np.float32)
@@ -242,7 +244,7 @@ def _warp(
 
 
 def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Correlation of the pixels' surroundings, squared, 0 where it is negative."""
+    """Return the correlation of the pixels' surroundings, squared, 0 where it is negative."""
     window = (WINDOW_PX, WINDOW_PX)
     mixed, own, other = (cv2.boxFilter(p, -1, window) for p in (first * second, first * first, second * second))
     return np.square(np.maximum(mixed, 0)) / np.maximum(own * other, 1e-6)
@@ -252,7 +254,7 @@ def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDA
 
 
 def _chain(pairs: Sequence[_Pair], first: int, last: int) -> _Similarity:
-    """The change over several neighbours."""
+    """Return the change over several neighbours."""
     log_scale = x = y = 0.0
     for pair in pairs:
         if first <= pair.first and pair.second == pair.first + 1 <= last:
@@ -263,7 +265,7 @@ def _chain(pairs: Sequence[_Pair], first: int, last: int) -> _Similarity:
 
 
 def _confidence(pairs: Sequence[_Pair], slice_: int, reference: int) -> float:
-    """Correlation of the worst pair on the best way from the reference to a slice."""
+    """Return the correlation of the worst pair on the best way from the reference to a slice."""
     if slice_ == reference:
         return 1.0
     low, high = sorted((slice_, reference))
@@ -273,12 +275,12 @@ def _confidence(pairs: Sequence[_Pair], slice_: int, reference: int) -> float:
 
 
 def _corner(picture: NDArray[np.float32]) -> float:
-    """Pixels from the centre to the corner."""
+    """Return the pixels from the centre to the corner."""
     return float(np.hypot(*picture.shape)) / 2
 
 
 def _solve(pairs: Sequence[_Pair], count: int, reference: int, corner_px: float) -> list[tuple[float, float, float]]:
-    """Log scale and shift of every slice: least squares over the pairs, robust against a few wrong ones.
+    """Return log scale and shift of every slice: least squares over the pairs, robust against a few wrong ones.
 
     A change from slice i to j is scale_j = s·scale_i and shift_j = s·shift_i + t. A faint wish that neighbours are
     alike decides where no pair is sure.
@@ -286,22 +288,22 @@ def _solve(pairs: Sequence[_Pair], count: int, reference: int, corner_px: float)
     neighbours = [_Pair(k, k + 1, _Similarity(0.0, 0.0, 0.0), 0.0) for k in range(count - 1)]
     rows = [*pairs, *neighbours]
     # What does not correlate counts as noise: the variance of a registration goes as (1 − ρ²)/ρ².
-    quality = np.array([pair.correlation if pair.correlation >= SURE else 0.0 for pair in pairs])
+    quality = np.array([pair.correlation if pair.correlation >= MIN_CORRELATION else 0.0 for pair in pairs])
     trust = np.append(quality / np.sqrt(1.001 - quality**2), [1e-3] * (count - 1))
     weight = trust
     slices = np.zeros((count, 3))
     for _ in range(10):
         residual = np.zeros((len(rows), 3))
-        for column in range(3):
+        for axis in range(3):
             matrix, target = np.zeros((len(rows) + 1, count)), np.zeros(len(rows) + 1)
             for row, pair in enumerate(rows):
-                matrix[row, pair.first] = -1.0 if column == 0 else -np.exp(pair.change.log_scale)
+                matrix[row, pair.first] = -1.0 if axis == 0 else -np.exp(pair.change.log_scale)
                 matrix[row, pair.second] = 1.0
-                target[row] = pair.change[column]
+                target[row] = pair.change[axis]
             matrix[-1, reference] = 1.0
             by = np.append(weight, 1e3)
-            slices[:, column] = np.linalg.lstsq(matrix * by[:, None], target * by, rcond=None)[0]
-            residual[:, column] = (matrix @ slices[:, column] - target)[:-1]
+            slices[:, axis] = np.linalg.lstsq(matrix * by[:, None], target * by, rcond=None)[0]
+            residual[:, axis] = (matrix @ slices[:, axis] - target)[:-1]
         distance = np.linalg.norm(residual * [corner_px, 1.0, 1.0], axis=1)  # as seen in the picture's corner
         weight = trust / (1 + np.square(distance / 0.5))
     slices -= slices[reference]

@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macro_splat.capture.format import Intrinsics, SparsePoints
-from macro_splat.photographs.masks import TOLERANCE, plain_ground
+from macro_splat.photographs.background import BACKGROUND_TOLERANCE
+from macro_splat.photographs.masks import plain_background_surface
 from macro_splat.process.stacks.fusion import sharpness_energy
 
 CELL_PX = 4
 """Of each cell of so many pixels along an edge only the surest pixel becomes a point."""
-PEAK = 2.0
+MIN_PEAK_RATIO = 2.0
 """The sharpest slice has so many times the energy of the median one, or the pixel tells no depth."""
-SHADES = 2.0 / 255
+NOISE_LEVEL = 2.0 / 255
 """Standard deviation of the detail, of 1, below which it may be noise."""
-OWN, OWN_SIGMA_PX = 1.0, 0.7
+MIN_LOCAL_ENERGY_RATIO, LOCAL_SIGMA_PX = 1.0, 0.7
 """The energy close to the pixel itself is at least so much of that around it."""
 MIN_SLICES = 3
 """With fewer there is no peak."""
@@ -43,7 +44,7 @@ class Slice:
 
 
 def points_in_focus(slices: Sequence[Slice], mask: NDArray[np.bool_] | None = None) -> SparsePoints:
-    """Points where the stack tells depth, at most one for each cell of the reference picture, the middle one.
+    """Return points where the stack tells depth, at most one for each cell of the reference picture, the middle one.
 
     Args:
         slices: in their order, with one optical axis. mask: [H, W] of the reference; no points outside.
@@ -62,16 +63,16 @@ def points_in_focus(slices: Sequence[Slice], mask: NDArray[np.bool_] | None = No
     best = energy.argmax(axis=0)
     rows, columns = np.indices(best.shape)
     peak = energy[best, rows, columns]
-    usable = (peak > SHADES**2) & (peak > PEAK * np.median(energy, axis=0))
+    usable = (peak > NOISE_LEVEL**2) & (peak > MIN_PEAK_RATIO * np.median(energy, axis=0))
     if mask is not None:
         usable &= mask
     # What is gathered around a pixel may be its neighbours' detail, across a silhouette: it must have some of its own.
-    own = np.stack([sharpness_energy(picture, sigma_px=OWN_SIGMA_PX) for picture in pictures])[best, rows, columns]
+    local = np.stack([sharpness_energy(picture, sigma_px=LOCAL_SIGMA_PX) for picture in pictures])[best, rows, columns]
     seen = np.stack(pictures)[best, rows, columns]
-    ground = plain_ground(seen)
-    if ground is not None:
-        usable &= (np.abs(seen - ground) > TOLERANCE).any(axis=2)
-    y, x = _surest_of_cells(np.where(usable & (own > OWN * peak), own, 0.0))
+    background = plain_background_surface(seen)
+    if background is not None:
+        usable &= (np.abs(seen - background) > BACKGROUND_TOLERANCE).any(axis=2)
+    y, x = _surest_of_cells(np.where(usable & (local > MIN_LOCAL_ENERGY_RATIO * peak), local, 0.0))
     k = best[y, x]
     inner = np.clip(k, 1, len(slices) - 2)
     low, top, high = (np.log(np.maximum(energy[inner + step, y, x], 1e-12)) for step in (-1, 0, 1))
@@ -87,14 +88,14 @@ def points_in_focus(slices: Sequence[Slice], mask: NDArray[np.bool_] | None = No
 
 
 def _magnification(of: Slice, against: Slice) -> float:
-    """Of the image of what lies in the first one's plane of focus: by focal length, and by nearness on a rail."""
+    """Return how much larger `of` shows what lies in its plane of focus: by focal length, and nearness on a rail."""
     forward = float((against.camera_to_world[:3, 3] - of.camera_to_world[:3, 3]) @ of.camera_to_world[:3, 2])
     nearness = (of.focus_distance + forward) / of.focus_distance
     return of.intrinsics.fl_x / against.intrinsics.fl_x * nearness
 
 
 def _as_seen_by(reference: Slice, other: Slice) -> NDArray[np.float32]:
-    """The other's picture at the scale of the reference's, with the principal points on top of each other."""
+    """Return the other's picture at the scale of the reference's, with the principal points on top of each other."""
     scale = _magnification(other, reference)
     mine, theirs = reference.intrinsics, other.intrinsics
     # OpenCV counts from the centres of pixels, intrinsics from the corner of the picture.
@@ -107,7 +108,7 @@ def _as_seen_by(reference: Slice, other: Slice) -> NDArray[np.float32]:
 
 
 def _in_plane_of_focus(each: Slice, reference: Slice, x: NDArray[np.intp], y: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Where the slice's plane of focus shows what the reference shows at these pixels, [N, 3] in the world."""
+    """Return where the slice's plane of focus shows what the reference shows at these pixels, [N, 3] in the world."""
     scale = _magnification(each, reference)
     pinhole, d = reference.intrinsics, each.focus_distance
     across = scale * (x + 0.5 - pinhole.cx) / each.intrinsics.fl_x * d
@@ -117,7 +118,7 @@ def _in_plane_of_focus(each: Slice, reference: Slice, x: NDArray[np.intp], y: ND
 
 
 def _surest_of_cells(values: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Row and column of the largest value of each cell that is above 0."""
+    """Return row and column of the largest value of each cell that is above 0."""
     height, width = (n - n % CELL_PX for n in values.shape)
     blocks = values[:height, :width].reshape(height // CELL_PX, CELL_PX, width // CELL_PX, CELL_PX)
     cells = blocks.transpose(0, 2, 1, 3).reshape(height // CELL_PX, width // CELL_PX, -1)

@@ -16,20 +16,23 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import PurePosixPath
 from statistics import median
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from macro_splat.errors import MacroSplatError
 from macro_splat.photographs.load import Photograph, natural_order
+from macro_splat.process.config import Grouping, Motion
 from macro_splat.process.stacks.places import Places, in_order, slice_places
-
-Motion = Literal["ring", "rail"]
-Grouping = Literal["auto", "folder", "name", "time", "focus", "none"]
 
 _NUMBER = re.compile(r"(?<![0-9])(?:(?<![0-9A-Za-z])-)?[0-9]{1,15}(?![0-9])")
 _CLOCK = re.compile(r"(?:19|20)[0-9]{6}[^0-9A-Za-z]?[0-9]{6,9}[^0-9]*$")
 _WORD_BEFORE = re.compile(r"([A-Za-z]+)[^A-Za-z0-9]*$")
 _SLICE_WORDS = {"s", "sl", "slice", "z", "zstack", "focus"}
-_SURE_SLICE_WORDS = {"slice", "z", "zstack", "focus"}  # one series of these is a stack: an `s` alone may be a scene
+_UNAMBIGUOUS_SLICE_WORDS = {
+    "slice",
+    "z",
+    "zstack",
+    "focus",
+}  # one series of these is a stack: an `s` alone may be a scene
 _POSE_WORDS = {"p", "pose", "pos", "position", "v", "view", "angle", "az", "stack", "station", "viewpoint"}
 _SERIES_WORDS = {"cam", "camera", "row", "ring", "level", "tilt", "el", "elevation", "pass", "turn", "lap", "scan"} | {
     "take", "set", "batch", "session", "series", "day", "part", "roll", "card"
@@ -56,12 +59,22 @@ class Stack:
     """Which slices the photographs are, where their names tell it."""
 
     @property
+    def middle(self) -> Photograph:
+        """The photograph in the middle."""
+        return self.photographs[len(self.photographs) // 2]
+
+    @property
+    def of_one_size(self) -> bool:
+        """Whether all photographs have the same size."""
+        return len({(photograph.width, photograph.height) for photograph in self.photographs}) == 1
+
+    @property
     def slices(self) -> Places:
         """Which slices the photographs are; where nothing else is known, all, in their order."""
         return self.places or in_order(len(self.photographs))
 
     def without(self, names: Collection[str]) -> Stack:
-        """The stack without these photographs; the others stay the slices that they are."""
+        """Return the stack without these photographs; the others stay the slices that they are."""
         kept = [i for i, photograph in enumerate(self.photographs) if photograph.name not in names]
         return replace(self, photographs=tuple(self.photographs[i] for i in kept), places=self.slices.only(kept))
 
@@ -110,13 +123,13 @@ def group_stacks(
 
 
 def _counted(members: Sequence[Photograph], numbers: _Numbers) -> list[int] | None:
-    """The numbers of a stack's slices, if all have one that is not the time of day."""
+    """Return the numbers of a stack's slices, if all have one that is not the time of day."""
     known = [numbers[p.name] for p in members if p.name in numbers and not _CLOCK.search(PurePosixPath(p.name).stem)]
     return known if len(known) == len(members) > 1 else None
 
 
 def choose_grouping(photographs: Sequence[Photograph]) -> Grouping:
-    """What the photographs' names and EXIF data give evidence for: "name", "folder", "focus" or "none".
+    """Return what the photographs' names and EXIF data give evidence for: "name", "folder", "focus" or "none".
 
     Capture times alone are no evidence: a turntable that rests after each turn pauses like a camera between stacks.
     """
@@ -146,7 +159,7 @@ class _Split:
 
 
 def _numbers(text: str) -> list[tuple[str, re.Match[str]]]:
-    """Every number in the text with the word that stands before it (lower case, "" if none does)."""
+    """Return every number in the text with the word that stands before it (lower case, "" if none does)."""
     found, end = [], 0
     for number in _NUMBER.finditer(text):
         word = _WORD_BEFORE.search(text[end : number.start()])
@@ -176,14 +189,14 @@ def _split(photograph: Photograph, by_word: bool) -> _Split | None:
 
 
 def _name_candidates(photographs: Iterable[Photograph]) -> list[list[_Split]]:
-    """The ways to take the names apart, the surest first; names that do not fit are left out."""
+    """Return the ways to take the names apart, the surest first; names that do not fit are left out."""
     photographs = list(photographs)
     ways = ([_split(photograph, by_word) for photograph in photographs] for by_word in (True, False))
     return [[split for split in splits if split is not None] for splits in ways]
 
 
 def _by_pose(splits: Iterable[_Split]) -> dict[tuple[str, str, str], list[_Split]]:
-    """The poses of two slices and more."""
+    """Return the poses of two slices and more."""
     poses: dict[tuple[str, str, str], list[_Split]] = {}
     for split in splits:
         poses.setdefault(split.pose, []).append(split)
@@ -191,25 +204,25 @@ def _by_pose(splits: Iterable[_Split]) -> dict[tuple[str, str, str], list[_Split
 
 
 def _is_evident(photographs: Sequence[Photograph], splits: Sequence[_Split]) -> bool:
-    """Do the names count slices, rather than views?"""
+    """Return whether the names count slices, rather than views."""
     poses = _by_pose(splits)
     members = [split for stack in poses.values() for split in stack]
     if 2 * len(members) < len(photographs) or not members:
         return False
     words = {split.word for split in members}
     if words <= _SLICE_WORDS:
-        return len(poses) > 1 or (words <= _SURE_SLICE_WORDS and len(members) > 2)
+        return len(poses) > 1 or (words <= _UNAMBIGUOUS_SLICE_WORDS and len(members) > 2)
     others = {word for split in members for word in split.other_words}
     if words & (_POSE_WORDS | _SERIES_WORDS) or others & _SERIES_WORDS or len(poses) < 2:
         return False
     slices = [frozenset(split.slice for split in stack) for stack in poses.values()]
     size = median(len(numbers) for numbers in slices)
-    alike = Counter(slices).most_common(1)[0][1] >= 0.8 * len(slices)
+    same_count = Counter(slices).most_common(1)[0][1] >= 0.8 * len(slices)
     if others & _POSE_WORDS:  # the count of slices may start anew with every pose, or run on
-        return size > 1 and (alike or all(max(numbers) - min(numbers) < len(numbers) for numbers in slices))
+        return size > 1 and (same_count or all(max(numbers) - min(numbers) < len(numbers) for numbers in slices))
     # Two bare numbers: three rows of 36 views are named like 3 poses of 36 slices, but few views of many slices are
     # rarer than many of few.
-    return alike and 3 <= size <= len(poses)
+    return same_count and 3 <= size <= len(poses)
 
 
 def _group_by_name(photographs: Sequence[Photograph]) -> tuple[_Groups, _Numbers]:
@@ -237,7 +250,7 @@ def _pose_name(split: _Split) -> str:
 
 
 def _join(folder: str, name: str) -> str:
-    """The identity of a stack. Files are named after it, so it must not lead out of their folder."""
+    """Return the identity of a stack. Files are named after it, so it must not lead out of their folder."""
     parts = (folder.removeprefix(".").strip("/") + "/" + name).split("/")
     return "/".join(part for part in parts if part not in ("", ".", "..")) or "stack"
 
@@ -249,7 +262,7 @@ def _by_pattern(photographs: Sequence[Photograph], pattern: str) -> tuple[_Group
     except (re.error, OverflowError, RecursionError) as error:
         raise MacroSplatError(
             f"stack pattern {pattern!r} is no regular expression ({error}); give one {example}"
-        ) from (error)
+        ) from error
     lacking = [group for group in ("pose", "slice") if group not in expression.groupindex]
     if lacking:
         raise MacroSplatError(f"stack pattern {pattern!r} lacks the group `{lacking[0]}`; give one {example}")
@@ -284,7 +297,7 @@ def _group_by_folder(photographs: Sequence[Photograph]) -> tuple[_Groups, _Numbe
 
 
 def _numbers_in_folders(photographs: Sequence[Photograph]) -> _Numbers:
-    """The numbers in which alone the names of a folder differ."""
+    """Return the numbers in which alone the names of a folder differ."""
     names: dict[str, dict[str, tuple[str, int]]] = {}
     for photograph in photographs:
         path = PurePosixPath(photograph.name)
@@ -295,12 +308,12 @@ def _numbers_in_folders(photographs: Sequence[Photograph]) -> _Numbers:
         else:
             rest = f"{path.stem[: number.start()]}#{path.stem[number.end() :]}"
             names.setdefault(str(path.parent), {})[photograph.name] = (rest, int(number[0]))
-    alike = [members for members in names.values() if len({rest for rest, _ in members.values()}) == 1]
-    return {name: number for members in alike for name, (_, number) in members.items()}
+    consistent = [members for members in names.values() if len({rest for rest, _ in members.values()}) == 1]
+    return {name: number for members in consistent for name, (_, number) in members.items()}
 
 
 def _folders_are_evident(photographs: Sequence[Photograph]) -> bool:
-    """Are there several folders, named alike but for a number, of about equally many photographs?"""
+    """Return whether there are several folders, named alike but for a number, of about equally many photographs."""
     sizes = Counter(str(PurePosixPath(photograph.name).parent) for photograph in photographs)
     sizes = Counter({folder: size for folder, size in sizes.items() if size > 1 and _numbers(folder)})
     if len(sizes) < 2 or sum(sizes.values()) < 0.8 * len(photographs):
@@ -375,7 +388,7 @@ def _group_by_time(photographs: Sequence[Photograph]) -> tuple[_Groups, _Numbers
 
 
 def _shortest_pause(gaps: Sequence[float]) -> float | None:
-    """The shortest gap that is three times longer than any gap below it, and than the usual one."""
+    """Return the shortest gap that is three times longer than any gap below it, and than the usual one."""
     whole_seconds = all(gap == int(gap) for gap in gaps)
     ordered = sorted(max(gap, 1.0 if whole_seconds else 0.05) for gap in gaps)
     for shorter, longer in list(pairwise(ordered))[max((len(ordered) - 1) // 2, 0) :]:
@@ -385,7 +398,7 @@ def _shortest_pause(gaps: Sequence[float]) -> float | None:
 
 
 def _clock(photograph: Photograph) -> datetime | None:
-    """When the photograph was taken, as the camera's clock showed it: only some cameras note their time zone."""
+    """Return when the photograph was taken, as the camera's clock showed it: only some cameras note their time zone."""
     taken = photograph.exif.taken
     return None if taken is None else taken.replace(tzinfo=None)
 

@@ -12,17 +12,17 @@ EDGE = 96
 """Pictures are compared at this longer edge."""
 SIGMA_PX = 2.0
 """Smoothed by so much at that size, so that focus makes no difference."""
-ALIKE = 0.998
+MIN_CORRELATION = 0.998
 """Correlation of the slices of one stack, put on top of each other: 0.9993 and more in two real and a ray-traced one;
 photographs of an object turned by 15° have 0.992 at most."""
-BORDER = 5
+BORDER_PX = 5
 """Pixels at the edge that are left out: not every slice shows them."""
-SHORTEST, LONGEST = 3, 60
+MIN_SLICES, MAX_SLICES = 3, 60
 """Photographs of a stack; more in a row are rather a turntable in small steps."""
 
 
 def near_duplicates(pictures: Iterable[NDArray[np.uint8]]) -> list[range]:
-    """Where in a row of pictures [H, W, 3] each shows what the one before shows, but for focus and magnification."""
+    """Return where in a row of pictures [H, W, 3] each shows what the one before does, but for focus and scale."""
     runs: list[range] = []
     start, before, count = 0, None, 0
     for i, picture in enumerate(pictures):
@@ -32,7 +32,7 @@ def near_duplicates(pictures: Iterable[NDArray[np.uint8]]) -> list[range]:
             start = i
         before, count = small, i + 1
     runs.append(range(start, count))
-    return [run for run in runs if SHORTEST <= len(run) <= LONGEST]
+    return [run for run in runs if MIN_SLICES <= len(run) <= MAX_SLICES]
 
 
 def _small(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -53,9 +53,6 @@ def _same_view(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
         return False
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(second, np.asarray(matrix), first.shape[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT)
-    inner = (slice(BORDER, -BORDER), slice(BORDER, -BORDER))
+    inner = (slice(BORDER_PX, -BORDER_PX), slice(BORDER_PX, -BORDER_PX))
     a, b = first[inner].ravel(), np.asarray(moved)[inner].ravel()
-    return len(a) > 1 and min(a.std(), b.std()) > 0 and bool(np.corrcoef(a, b)[0, 1] >= ALIKE)
-
-
-__all__ = ["near_duplicates"]
+    return len(a) > 1 and min(a.std(), b.std()) > 0 and bool(np.corrcoef(a, b)[0, 1] >= MIN_CORRELATION)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-LEAST_FILLED = 0.5
+MIN_FILLED_SHARE = 0.5
 """Part of the places that must be taken: numbers with more holes, as a clock's, do not count slices."""
 
 
@@ -26,7 +26,7 @@ class Places:
     """Numbers that no photograph has."""
 
     def only(self, kept: Collection[int]) -> Places:
-        """Those of the photographs with these indices: what is left out leaves the others where they are."""
+        """Return those of the photographs with these indices: what is left out leaves the others where they are."""
         at, numbers = (tuple(value for i, value in enumerate(all_) if i in kept) for all_ in (self.at, self.numbers))
         return replace(self, at=at, numbers=numbers)
 
@@ -37,12 +37,12 @@ class Places:
 
 
 def in_order(count: int) -> Places:
-    """Slices of which nothing is known but their order."""
+    """Return slices of which nothing is known but their order."""
     return Places(tuple(range(count)), count)
 
 
 def slice_places(stacks: Sequence[Sequence[int] | None]) -> list[Places | None]:
-    """The places of the slices of each stack of a capture.
+    """Return the places of the slices of each stack of a capture.
 
     Stacks that mostly begin and end with the same numbers were all taken with these, and one that lacks its first
     slice is known by that. Others, as those of a camera's running count, begin and end with their own.
@@ -74,7 +74,7 @@ def slice_places(stacks: Sequence[Sequence[int] | None]) -> list[Places | None]:
 
 
 def _common_range(stacks: Sequence[Sequence[int]]) -> tuple[int, int] | None:
-    """First and last number of most stacks."""
+    """Return the first and last number of most stacks."""
     ends = []
     for end in (min, max):
         number, count = Counter(end(numbers) for numbers in stacks).most_common(1)[0]
@@ -85,7 +85,7 @@ def _common_range(stacks: Sequence[Sequence[int]]) -> tuple[int, int] | None:
 
 
 def _filled(numbers: Collection[int], span: tuple[int, int], stride: int) -> bool:
-    return len(numbers) >= LEAST_FILLED * ((span[1] - span[0]) // stride + 1)
+    return len(numbers) >= MIN_FILLED_SHARE * ((span[1] - span[0]) // stride + 1)
 
 
 def _placed(numbers: Sequence[int], span: tuple[int, int], stride: int) -> Places:

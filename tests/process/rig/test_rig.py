@@ -15,9 +15,13 @@ from hypothesis import strategies as st
 from macro_splat.errors import MacroSplatError
 from macro_splat.photographs.exif import Exif
 from macro_splat.photographs.load import Photograph
+from macro_splat.process.config import Motion
+from macro_splat.process.geometry import look_at_pose
+from macro_splat.process.poses import PosedPhotograph
 from macro_splat.process.rig import format as rig_format
-from macro_splat.process.rig.poses import RigFrame, look_at_pose, read_rig, rig_frames
-from macro_splat.process.stacks.grouping import Motion, Stack
+from macro_splat.process.rig.format import read_rig
+from macro_splat.process.rig.poses import poses_from_rig
+from macro_splat.process.stacks.grouping import Stack
 
 DATA = Path(__file__).parent / "data"
 LENS = "lens: {focal_length_mm: 50, f_number: 4, focus_distance_mm: 150, sensor_width_mm: 36}\n"
@@ -34,10 +38,10 @@ def singles(count: int, **tags: Any) -> list[Stack]:
     return [stack_of(f"{i:03d}", [f"{i:03d}.jpg"], **tags) for i in range(count)]
 
 
-def frames_of(folder: Path, text: str, stacks: list[Stack]) -> list[RigFrame]:
+def frames_of(folder: Path, text: str, stacks: list[Stack]) -> list[PosedPhotograph]:
     path = folder / "rig.yaml"
     path.write_text(text)
-    frames = rig_frames(read_rig(path), stacks)
+    frames = poses_from_rig(read_rig(path), stacks).photographs
     assert list(frames) == [photograph.name for stack in stacks for photograph in stack.photographs]
     return list(frames.values())
 
@@ -191,7 +195,7 @@ def test_a_synthetic_stack_capture_described_by_hand() -> None:
         )
         for name in truth["stacks"]
     ]
-    frames = rig_frames(read_rig(DATA / "pod_stack_6x5_rig.yaml"), stacks)
+    frames = poses_from_rig(read_rig(DATA / "pod_stack_6x5_rig.yaml"), stacks).photographs
     assert len(frames) == 30
     for name, expected in truth["stacks"].items():
         for k, focus_distance in enumerate(expected["focus_distances_mm"]):
@@ -350,7 +354,7 @@ def test_any_file_is_read_or_told(tmp_path: Path, data: bytes) -> None:
     path.write_bytes(data)
     stacks = [stack_of("000", ["_x_1_y_2_0.png", "_x_1_y_2_1.png"]), stack_of("001", ["_x_1_y_3.png"])]
     try:
-        frames = rig_frames(read_rig(path), stacks)
+        frames = poses_from_rig(read_rig(path), stacks).photographs
     except MacroSplatError as error:
         complaint: str | None = str(error)
     else:

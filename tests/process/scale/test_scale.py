@@ -12,18 +12,11 @@ from PIL import Image
 from macro_splat.capture.format import Intrinsics
 from macro_splat.errors import MacroSplatError
 from macro_splat.photographs.load import Photograph, find_photographs, load_photograph
-from macro_splat.process.scale.markers import (
-    CharucoBoard,
-    LooseMarkers,
-    MarkerGrid,
-    MarkerPair,
-    Sighting,
-    Target,
-    TargetFinder,
-)
+from macro_splat.process.scale.markers import Sighting, TargetFinder
 from macro_splat.process.scale.measure import Scale, scale_from_markers, undistort
 from macro_splat.process.scale.search import search_target
-from macro_splat.process.stage_cache import StageCache
+from macro_splat.process.targets import CharucoBoard, LooseMarkers, MarkerGrid, MarkerPair, Target
+from macro_splat.process.workspace import Workspace
 
 MM_PER_UNIT = 37.0
 PIXELS_PER_MM = 12
@@ -96,7 +89,8 @@ def measure(
             camera[:3, 3] += 0.7  # one camera is where it is not
         poses[name] = camera
         names.append(name)
-    return scale_from_markers(find_photographs(folder), poses, dict.fromkeys(names, LENS), target)
+    lenses = dict.fromkeys(names, LENS)
+    return scale_from_markers(find_photographs(folder), poses, lenses, target, Workspace(folder / "work"))
 
 
 @pytest.mark.parametrize("blur", [0.0, 2.5])  # px; a cell of the code has 7
@@ -112,7 +106,7 @@ def test_charuco_board_gives_the_scale(tmp_path: Path, blur: float) -> None:
 def test_a_second_search_reads_no_photograph_that_has_not_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, cache = tmp_path / "photographs", StageCache(tmp_path / "cache")
+    folder = tmp_path / "photographs"
     folder.mkdir()
     for i in range(3):
         camera = pose(i + 0.3, 0.4, 130.0)
@@ -131,10 +125,8 @@ def test_a_second_search_reads_no_photograph_that_has_not_changed(
         found = search_target(
             photographs,
             target,
+            Workspace(tmp_path, threads, lambda what, done, total: progress.append(done)),
             max_edge=4000,
-            cache=cache,
-            threads=threads,
-            progress=lambda what, done, total: progress.append(done),
         )
         assert progress == [0, 1, 2, 3, 4]
         return found

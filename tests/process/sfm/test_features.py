@@ -6,8 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from macro_splat.process.sfm.features import ALWAYS_KEPT, FeatureOptions, Features, detect, detect_aslant
-from macro_splat.process.sfm.matching import candidate_pairs, false_alarms, match, merge_places, one_to_one, partners
+from macro_splat.process.sfm.features import ALWAYS_KEPT, FeatureOptions, Features, detect
+from macro_splat.process.sfm.matching import (
+    best_partners,
+    candidate_pairs,
+    false_alarms,
+    match,
+    merge_places,
+    one_to_one,
+)
 
 pytest.importorskip("pycolmap", reason="finding poses is an extra: pip install 'macro-splat[process]'")
 
@@ -27,9 +34,9 @@ def noise(size: tuple[int, int], seed: int = 0) -> np.ndarray:
 PLACES = np.array([(40.2, 50.7), (120.0, 40.4), (85.5, 110.9), (150.3, 120.2)])
 
 
-@pytest.mark.parametrize("search", [detect, detect_aslant])
-def test_features_are_where_the_dots_are(search) -> None:
-    found = search(dots(PLACES), FeatureOptions())
+@pytest.mark.parametrize("tilt", [None, 2.0])
+def test_features_are_where_the_dots_are(tilt: float | None) -> None:
+    found = detect(dots(PLACES), FeatureOptions(), tilt=tilt)
     distance = np.linalg.norm(found.keypoints[:, None, :2] - PLACES, axis=2)
     near = distance[found.keypoints[:, 2] < 6].min(axis=1)  # larger ones are between the dots
     assert len(near) >= 4
@@ -94,7 +101,7 @@ def test_pairs() -> None:
     assert {(0, 1), (0, 12), (0, 999), (0, 64)} <= set(many)
     alike = np.zeros((5, 5), dtype=np.int64)
     alike[4, 0] = alike[0, 4] = 9
-    assert partners([4], candidate_pairs(5), alike, 2) == [(0, 4), (3, 4)]
+    assert best_partners([4], candidate_pairs(5), alike, 2) == [(0, 4), (3, 4)]
 
 
 def test_places() -> None:

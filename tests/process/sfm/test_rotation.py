@@ -11,43 +11,45 @@ from PIL import Image
 
 from macro_splat.capture.format import Intrinsics
 from macro_splat.photographs.exif import Exif
-from macro_splat.photographs.load import TURN, Photograph, find_photographs
+from macro_splat.photographs.load import UPRIGHT_TRANSPOSE, Photograph, find_photographs
 from macro_splat.process.sfm.features import Features
-from macro_splat.process.sfm.rotation import Turn, turn_of
-from macro_splat.process.sfm.solve import reconstruct
+from macro_splat.process.sfm.rotation import LandscapeRotation, landscape_rotation
+from macro_splat.process.sfm.solve import StructureFromMotion
 from macro_splat.process.stacks.grouping import Stack
+from macro_splat.process.workspace import Workspace
 from tests.process.sfm.test_solve import FOCAL, HEIGHT, VIEWS, WIDTH, align, faces, render, texture, turntable_pose
 
 W, H = 30, 50
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_portrait_is_laid_as_it_was_stored(orientation: int) -> None:
+def test_a_portrait_is_rotated_as_it_was_stored(orientation: int) -> None:
     """By Pillow's own turning of pictures; mirrored ones (2, 4, 5, 7) no camera takes."""
     upright = np.zeros((H, W), np.uint8)
     upright[7, 21] = 255
-    turn = turn_of(Photograph(Path("a.jpg"), "a.jpg", W, H, Exif(orientation=orientation)))
+    rotation = landscape_rotation(Photograph(Path("a.jpg"), "a.jpg", W, H, Exif(orientation=orientation)))
     features = Features(np.array([[21.5, 7.5, 1.0, 0.3]], np.float32), np.zeros((1, 128), np.uint8))
-    laid = turn.features(features, W, H)
+    rotated = rotation.features(features, W, H)
     if orientation in (6, 8):
         back = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}[orientation]
         stored = Image.fromarray(upright).transpose(back)
-        assert np.array_equal(np.asarray(stored.transpose(TURN[orientation])), upright)
+        assert np.array_equal(np.asarray(stored.transpose(UPRIGHT_TRANSPOSE[orientation])), upright)
         y, x = np.argwhere(np.asarray(stored))[0]
-        np.testing.assert_allclose(laid.keypoints[0, :2], [x + 0.5, y + 0.5])
-    assert turn.size(W, H) == (H, W)
-    np.testing.assert_allclose(turn.upright(laid.keypoints[:, :2].astype(float), W, H), [[21.5, 7.5]])
+        np.testing.assert_allclose(rotated.keypoints[0, :2], [x + 0.5, y + 0.5])
+    assert rotation.size(W, H) == (H, W)
+    np.testing.assert_allclose(rotation.upright(rotated.keypoints[:, :2].astype(float), W, H), [[21.5, 7.5]])
 
 
 @pytest.mark.parametrize("quarter", [0, 1, -1])
-def test_the_upright_camera_sees_what_the_laid_one_sees(quarter: int) -> None:
-    turn = Turn(quarter)
-    width, height = turn.size(W, H)
-    laid = Intrinsics(60.0, 61.0, 26.0, 13.0, width, height, (0.05, -0.02, 0.0, 0.0, 0.003, -0.004))
+def test_the_upright_camera_sees_what_the_rotated_one_sees(quarter: int) -> None:
+    rotation = LandscapeRotation(quarter)
+    width, height = rotation.size(W, H)
+    rotated = Intrinsics(60.0, 61.0, 26.0, 13.0, width, height, (0.05, -0.02, 0.0, 0.0, 0.003, -0.004))
     points = np.random.default_rng(0).uniform((-0.3, -0.3, 0.7), (0.3, 0.3, 1.3), (20, 3))
-    seen = project(laid, points @ turn.camera[:3, :3].T)
-    np.testing.assert_allclose(project(turn.intrinsics(laid), points), turn.upright(seen, W, H), atol=1e-9)
-    assert (turn.intrinsics(laid).width, turn.intrinsics(laid).height) == (W, H)
+    seen = project(rotated, points @ rotation.camera[:3, :3].T)
+    upright = rotation.upright_intrinsics(rotated)
+    np.testing.assert_allclose(project(upright, points), rotation.upright(seen, W, H), atol=1e-9)
+    assert (upright.width, upright.height) == (W, H)
 
 
 def project(lens: Intrinsics, points: np.ndarray) -> np.ndarray:
@@ -80,9 +82,10 @@ def test_a_camera_that_was_turned_in_between_keeps_its_lens(tmp_path: Path) -> N
         truth[name], masks[name] = pose, tmp_path / "masks" / name
     exif = Exif(focal_length_mm=50.0, pixel_pitch_mm=50.0 / FOCAL * 1.08)
     found = [replace(photograph, exif=exif) for photograph in find_photographs(tmp_path)]
-    result = reconstruct([Stack(p.name, (p,)) for p in found], work=tmp_path / "work", masks=masks, threads=1)
+    stacks = [Stack(p.name, (p,)) for p in found]
+    result = StructureFromMotion(stacks, Workspace(tmp_path, threads=1), masks=masks).reconstruct()
 
-    assert len((tmp_path / "work" / "features.cameras").read_text().splitlines()) == 1
+    assert len((tmp_path / "sfm" / "features.cameras").read_text().splitlines()) == 1
     assert sorted(result.camera_to_world) == sorted(truth)
     poses, true = (np.stack([each[name] for name in truth]) for each in (result.camera_to_world, truth))
     scale, rotation, translation = align(poses[:, :3, 3], true[:, :3, 3])

@@ -16,9 +16,11 @@ from macro_splat.photographs.exif import Exif
 from macro_splat.photographs.load import Photograph, find_photographs
 from macro_splat.process.sfm.colmap import load_pycolmap
 from macro_splat.process.sfm.inputs import focal_length_px
-from macro_splat.process.sfm.solve import Reconstruction, reconstruct
+from macro_splat.process.sfm.solve import Reconstruction, StructureFromMotion
 from macro_splat.process.sfm.world import move_cameras, upright_world
 from macro_splat.process.stacks.grouping import Stack
+from macro_splat.process.workspace import Workspace
+from macro_splat.utils.progress import ProgressCallback, no_progress
 
 pytest.importorskip("pycolmap", reason="finding poses is an extra: pip install 'macro-splat[process]'")
 
@@ -115,9 +117,9 @@ def turntable(tmp_path_factory: pytest.TempPathFactory) -> Turntable:
     return Turntable(stacks, masks, scores, truth)
 
 
-def run(turntable: Turntable, work: Path, **options) -> Reconstruction:
-    arguments = {"masks": turntable.masks, "scores": turntable.scores, "threads": 1} | options
-    return reconstruct(turntable.stacks, work=work, **arguments)
+def run(turntable: Turntable, folder: Path, progress: ProgressCallback = no_progress, **options) -> Reconstruction:
+    arguments = {"masks": turntable.masks, "scores": turntable.scores} | options
+    return StructureFromMotion(turntable.stacks, Workspace(folder, 1, progress), **arguments).reconstruct()
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +206,8 @@ def test_alien_photograph_is_named(turntable: Turntable, tmp_path: Path) -> None
     Image.fromarray(cv2.resize(texture(rng, 128), (128, 96))).save(tmp_path / "alien.png")
     alien = photographs(tmp_path, Exif())
     few = [Stack(s.id, s.photographs[1:]) for s in turntable.stacks[:4]]
-    found = reconstruct([*few, Stack("x", tuple(alien))], work=tmp_path / "work", masks=turntable.masks, threads=1)
+    stacks = [*few, Stack("x", tuple(alien))]
+    found = StructureFromMotion(stacks, Workspace(tmp_path, threads=1), masks=turntable.masks).reconstruct()
     assert found.unregistered == ("alien.png",)
     assert len(found.camera_to_world) == 4
 
@@ -215,9 +218,9 @@ def test_nothing_that_fits_is_said(tmp_path: Path) -> None:
         Image.fromarray(cv2.resize(texture(rng, 96), (96, 72))).save(tmp_path / f"{i}.png")
     stacks = [Stack(p.name, (p,)) for p in find_photographs(tmp_path)]
     with pytest.raises(MacroSplatError, match=r"no poses .* 0\.png, 1\.png, 2\.png: .*overlap"):
-        reconstruct(stacks, work=tmp_path / "work", threads=1)
+        StructureFromMotion(stacks, Workspace(tmp_path, threads=1)).reconstruct()
     with pytest.raises(MacroSplatError, match="1 viewpoint"):
-        reconstruct(stacks[:1], work=tmp_path / "work")
+        StructureFromMotion(stacks[:1], Workspace(tmp_path)).reconstruct()
 
 
 def test_masks_that_do_not_fit_are_refused(turntable: Turntable, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from macro_splat.capture.format import Intrinsics
-from macro_splat.process.stacks.alignment import SURE, SliceAlignment, align_stack, slice_intrinsics
+from macro_splat.process.stacks.alignment import MIN_CORRELATION, SliceAlignment, align_stack, slice_intrinsics
 
 HEIGHT, WIDTH = 180, 240
 
@@ -66,9 +66,9 @@ def test_a_blank_slice_is_unsure_and_spoils_nothing() -> None:
     pictures = [photograph(1 + 0.005 * k, (0, k), 0.2 + 0.1 * k) for k in range(5)]
     pictures[2] = np.full_like(pictures[2], 90)
     found = align_stack(pictures, reference=0)
-    assert found[2].confidence < SURE
+    assert found[2].confidence < MIN_CORRELATION
     for k in (1, 3, 4):
-        assert found[k].confidence > SURE
+        assert found[k].confidence > MIN_CORRELATION
         assert found[k].scale == pytest.approx(1 + 0.005 * k, abs=1e-3)
         assert found[k].shift_px == pytest.approx((0, k), abs=0.1)
 
@@ -76,7 +76,7 @@ def test_a_blank_slice_is_unsure_and_spoils_nothing() -> None:
 def test_pictures_of_nothing_in_common_are_unsure() -> None:
     found = align_stack([photograph(1, (0, 0), 0.5, seed) for seed in range(3)])
     assert found[1].confidence == 1
-    assert max(found[0].confidence, found[2].confidence) < SURE
+    assert max(found[0].confidence, found[2].confidence) < MIN_CORRELATION
     blank = align_stack([np.full((60, 80), 7, np.uint8)] * 3)
     assert [(slice_.scale, slice_.shift_px) for slice_ in blank] == [(1.0, (0.0, 0.0))] * 3
 

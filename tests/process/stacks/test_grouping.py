@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from macro_splat.errors import MacroSplatError
 from macro_splat.photographs.exif import Exif
 from macro_splat.photographs.load import Photograph
-from macro_splat.process.stacks.grouping import Grouping, Stack, choose_grouping, group_stacks
+from macro_splat.process.config import Grouping
+from macro_splat.process.stacks.grouping import Stack, choose_grouping, group_stacks
 
 GROUPINGS: tuple[Grouping, ...] = ("auto", "folder", "name", "time", "focus", "none")
 START = datetime(2024, 5, 1, 12, 0, 0)

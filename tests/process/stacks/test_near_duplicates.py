@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from macro_splat.process.config import ProcessSettings
+from macro_splat.process.config import ProcessConfig
 from macro_splat.process.run import process
 from macro_splat.process.stacks.near_duplicates import near_duplicates
 from tests.captures import write_capture
@@ -36,9 +36,9 @@ def test_a_stack_between_other_photographs(tmp_path: Path) -> None:
 
 def test_the_likely_stack_is_told(tmp_path: Path) -> None:
     shutil.copytree(STACK, tmp_path / "card", ignore=shutil.ignore_patterns("*.txt"))
-    process(tmp_path / "card", tmp_path / "out", ProcessSettings(poses="none"))
+    process(ProcessConfig(tmp_path / "card", tmp_path / "out", poses="none"))
     told = [p["what"] for p in json.loads((tmp_path / "out" / "process.json").read_text())["problems"]]
     assert any(what.startswith("pcb_000.jpg to pcb_009.jpg look like the slices of a focus stack") for what in told)
-    process(tmp_path / "card", tmp_path / "out", ProcessSettings(poses="none", stack_by="folder"))
+    process(ProcessConfig(tmp_path / "card", tmp_path / "out", poses="none", stack_by="folder"))
     told = [p["what"] for p in json.loads((tmp_path / "out" / "process.json").read_text())["problems"]]
     assert not any("look like" in what for what in told)

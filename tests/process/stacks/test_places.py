@@ -12,7 +12,8 @@ from macro_splat.errors import MacroSplatError
 from macro_splat.photographs.exif import Exif
 from macro_splat.photographs.load import Photograph
 from macro_splat.process.findings import find_problems
-from macro_splat.process.rig.poses import Rig, read_rig, rig_frames, slice_offsets
+from macro_splat.process.rig.format import Rig, read_rig
+from macro_splat.process.rig.poses import poses_from_rig, slice_offsets
 from macro_splat.process.stacks.grouping import Stack, group_stacks
 from macro_splat.process.stacks.places import slice_places
 from tests.report.outputs import photograph, process_of
@@ -40,7 +41,7 @@ def test_a_missing_slice_moves_no_other(tmp_path: Path, missing: int) -> None:
     """Focused at 150 mm in the middle of five, 2 mm further with each."""
     rig = rig_of(tmp_path, "{motion: ring, step_mm: 2}", poses=3)
     names = [name for name in grid(3, range(5)) if name != f"pose1_slice{missing:02d}.jpg"]
-    frames = rig_frames(rig, group_stacks(named(*names), motion="ring"))
+    frames = poses_from_rig(rig, group_stacks(named(*names), motion="ring")).photographs
     for name, frame in frames.items():
         assert frame.optics.focus_distance == pytest.approx(146 + 2 * int(name[11:13])), name
 
@@ -57,12 +58,12 @@ def test_step_counts_of_a_motor_are_places_too(tmp_path: Path) -> None:
 def test_listed_distances_belong_to_the_numbers(tmp_path: Path) -> None:
     rig = rig_of(tmp_path, "{motion: ring, focus_distances_mm: [140, 145, 160, 171]}", poses=3)
     names = [name for name in grid(3, range(1, 5)) if name != "pose2_slice02.jpg"]
-    frames = rig_frames(rig, group_stacks(named(*names), motion="ring"))
+    frames = poses_from_rig(rig, group_stacks(named(*names), motion="ring")).photographs
     found = [frame.optics.focus_distance for name, frame in frames.items() if name.startswith("pose2")]
     assert found == pytest.approx([140, 160, 171])
     extra = group_stacks(named(*grid(3, range(1, 5)), "pose1_slice05.jpg"), motion="ring")
     with pytest.raises(MacroSplatError, match=r"4 slices, but 'pose1_slice05\.jpg' is number 5 of 'pose1'"):
-        rig_frames(rig, extra)
+        poses_from_rig(rig, extra)
 
 
 def test_two_photographs_of_one_number_are_one_slice(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from macro_splat.process.config import WORK, ProcessSettings
+from macro_splat.process.config import WORK, ProcessConfig
 from macro_splat.process.run import process
 
 STACK = Path(__file__).resolve().parents[3] / "assets" / "pcb_stack"
@@ -36,7 +36,7 @@ def processed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
     card, out = tmp_path_factory.mktemp("card"), tmp_path_factory.mktemp("out")
     for k in range(SLICES):
         shutil.copyfile(STACK / f"pcb_{k:03d}.jpg", card / f"pose1_slice{k + 1}.jpg")
-    return out, process(card, out, ProcessSettings(poses="none", threads=1))
+    return out, process(ProcessConfig(card, out, poses="none", threads=1))
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,19 @@
-"""Does a capture make sense? What is well-formed may still be in the wrong unit, or say one thing twice."""
+"""Plausibility of a capture: what is well-formed may still be in the wrong unit, or be there twice."""
 
 from __future__ import annotations
 
 import filecmp
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from macro_splat.capture.coverage import nearest_to_axes
 from macro_splat.capture.format import Capture, Frame
 from macro_splat.errors import MacroSplatError
+from macro_splat.utils.messages import first_few
 
 FOCUS_REACH = 10.0
 """A plane of focus so many times nearer than the nearest points, or farther than the farthest, is in another unit."""
@@ -22,13 +24,13 @@ DISTANCES_MM = (2.0, 20_000.0)
 PUPIL_RATIO = 5.0
 """Pupil and f-number may differ by a factor of about 2 (some cameras write the working f-number); beyond this one of
 them is in another unit."""
-STACK_TURN_DEG = 5.0
+MAX_STACK_ANGLE_DEG = 5.0
 """The frames of a stack look in one direction; so much more than a rail's play means several stacks of one name."""
 SAMPLE_BYTES = 65_536
 
 
 def check_plausible(capture: Capture) -> list[str]:
-    """What the user should know though it stops nothing, one line each.
+    """Return what the user should know though it stops nothing, one line each.
 
     Raises:
         MacroSplatError: no point lies before any camera, or a lens is impossible at the scene's distance.
@@ -47,21 +49,19 @@ def check_plausible(capture: Capture) -> list[str]:
 
 
 def scene_distances(capture: Capture) -> NDArray[np.float64] | None:
-    """Depth of the nearest and the farthest (5th and 95th percentile) point before each camera: [N, 2] scene units.
+    """Return the depths [N, 2] of the nearest and the farthest point (5th and 95th percentile) before each camera.
 
-    Without points it is that of the point which the cameras look at, twice; None if they look at none. NaN for a camera
-    that has nothing before it.
+    In scene units. Without points it is that of the point which the cameras look at, twice; None if they look at none.
+    NaN for a camera that has nothing before it.
     """
     poses = np.stack([frame.camera_to_world for frame in capture.frames])
     if capture.points is not None:
         points = capture.points.xyz
     else:
-        axes, origins = -poses[:, :3, 2], poses[:, :3, 3]
-        across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
-        system = across.sum(axis=0)
-        if np.linalg.eigvalsh(system)[0] < 1e-3 * len(poses):  # all but parallel
+        centre = nearest_to_axes(poses)
+        if centre is None:
             return None
-        points = np.linalg.solve(system, (across @ origins[:, :, None]).sum(axis=0)[:, 0])[None]
+        points = centre[None]
     result = np.full((len(poses), 2), np.nan)
     for i, pose in enumerate(poses):
         depth = (points - pose[:3, 3]) @ -pose[:3, 2]
@@ -110,26 +110,27 @@ def _check_lenses(capture: Capture, distances: NDArray[np.float64] | None) -> li
             if not 1 / PUPIL_RATIO < ratio < PUPIL_RATIO:
                 unequal.append(f"{frame.name} ({pupil * capture.mm_per_unit:.3g} mm, {engraved:.3g} mm)")
     warnings = []
-    missed = [told for stack, frames in short.items() if stack not in reached for told in frames]
+    missed = [frame for stack, frames in short.items() if stack not in reached for frame in frames]
     if missed:
         warnings.append(
-            f"{capture.path}: the plane of focus lies clearly before the scene in {_few(missed)}: nothing is sharp "
-            f"there, or `focus_distance` is not in {unit} from the centre of projection; correct it or leave it out"
+            f"{capture.path}: the plane of focus lies clearly before the scene in {first_few(missed)}: nothing is "
+            f"sharp there, or `focus_distance` is not in {unit} from the centre of projection; correct it or leave it "
+            "out"
         )
     if too_far:
         warnings.append(
-            f"{capture.path}: `focus_distance` is far beyond the scene in {_few(too_far)}: it must be in {unit}"
+            f"{capture.path}: `focus_distance` is far beyond the scene in {first_few(too_far)}: it must be in {unit}"
         )
     if unequal:
         warnings.append(
             f"{capture.path}: `aperture_radius` and what `f_number` and `focal_length_mm` make of it disagree in "
-            f"{_few(unequal)}: check the units; the radius counts"
+            f"{first_few(unequal)}: check the units; the radius counts"
         )
     return warnings
 
 
 def entrance_pupil_radius_mm(f_number: float | None, focal_length_mm: float | None) -> float | None:
-    """Radius of the entrance pupil by the definition of the f-number N = f / (2 r); None if one is unknown."""
+    """Return the radius of the entrance pupil by the f-number's definition, N = f / (2 r); None if one is unknown."""
     return focal_length_mm / (2.0 * f_number) if f_number and focal_length_mm else None
 
 
@@ -151,24 +152,25 @@ def _check_stacks(capture: Capture) -> list[str]:
         if frame.stack_id is not None:
             stacks[frame.stack_id].append(frame)
     single = [name for name, frames in stacks.items() if len(frames) == 1]
-    unordered, turned = [], []
+    unordered, diverging = [], []
     for name, frames in stacks.items():
         places = [frame.stack_index for frame in frames if frame.stack_index is not None]
         if len(set(places)) < len(places):
             unordered.append(name)
         axes = np.stack([frame.camera_to_world[:3, 2] for frame in frames])
-        if (axes @ axes[0]).min() < np.cos(np.deg2rad(STACK_TURN_DEG)):
-            turned.append(name)
+        if (axes @ axes[0]).min() < np.cos(np.deg2rad(MAX_STACK_ANGLE_DEG)):
+            diverging.append(name)
     warnings = []
     # A capture of single photographs may call each of them a stack.
     if single and len(single) < len(stacks):
-        warnings.append(f"{capture.path}: only one photograph in stack {_few(single)}: are the others missing?")
+        warnings.append(f"{capture.path}: only one photograph in stack {first_few(single)}: are the others missing?")
     if unordered:
-        warnings.append(f"{capture.path}: `stack_index` comes twice in stack {_few(unordered)}: number its frames")
-    if turned:
+        warnings.append(f"{capture.path}: `stack_index` comes twice in stack {first_few(unordered)}: number its frames")
+    if diverging:
         warnings.append(
-            f"{capture.path}: frames of stack {_few(turned)} look in directions more than {STACK_TURN_DEG:g} degrees "
-            "apart, and count as one pose all the same: give each pose a `stack_id` of its own"
+            f"{capture.path}: frames of stack {first_few(diverging)} look in directions more than "
+            f"{MAX_STACK_ANGLE_DEG:g} degrees apart, and count as one pose all the same: give each pose a `stack_id` "
+            "of its own"
         )
     return warnings
 
@@ -184,17 +186,17 @@ def _check_duplicates(capture: Capture) -> list[str]:
             (twice if same else moved).append(f"{a.name} = {b.name}")
     warnings = []
     if twice:
-        warnings.append(f"{capture.path}: the same photograph twice counts twice: {_few(twice)}; keep one of each")
+        warnings.append(f"{capture.path}: the same photograph twice counts twice: {first_few(twice)}; keep one of each")
     if moved:
         warnings.append(
-            f"{capture.path}: the same photograph with different poses, of which one must be wrong: {_few(moved)}; "
-            "keep the right one"
+            f"{capture.path}: the same photograph with different poses, of which one must be wrong: "
+            f"{first_few(moved)}; keep the right one"
         )
     return warnings
 
 
 def _same_content(paths: Sequence[Path]) -> list[list[int]]:
-    """Indices of the files that are equal byte by byte, two or more each."""
+    """Return the indices of the files that are equal byte by byte, two or more each."""
     sizes = [path.stat().st_size for path in paths]
     often = Counter(sizes)
     candidates: dict[tuple[int, bytes], list[int]] = defaultdict(list)
@@ -212,12 +214,7 @@ def _same_content(paths: Sequence[Path]) -> list[list[int]]:
 
 
 def _sample(path: Path, size: int) -> bytes:
-    """A piece from the middle, where a picture has pixels whatever its header says."""
+    """Return a piece from the middle, where a picture has pixels whatever its header says."""
     with path.open("rb") as file:
         file.seek(max(0, size // 2 - SAMPLE_BYTES // 2))
         return file.read(SAMPLE_BYTES)
-
-
-def _few(items: Iterable[str], count: int = 3) -> str:
-    items = list(items)
-    return ", ".join(items[:count]) + (f" and {len(items) - count} more" if len(items) > count else "")

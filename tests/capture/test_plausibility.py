@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from macro_splat.capture import read_capture
-from macro_splat.capture.plausible import scene_distances
+from macro_splat.capture.plausibility import scene_distances
 from macro_splat.errors import MacroSplatError
 from tests.captures import BALL_RADIUS_MM, WORKING_DISTANCE_MM, edit_transforms, write_capture
 

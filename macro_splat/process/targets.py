@@ -1,12 +1,12 @@
-"""Targets as they are named on the command line."""
+"""Targets of known size, and how the command line names them. OpenCV is not needed here."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.process.scale.markers import CharucoBoard, LooseMarkers, MarkerGrid, MarkerPair, Target
 
 FORMS = (
     "charuco:COLUMNSxROWS:SQUARE_MM:MARKER_MM",
@@ -17,8 +17,59 @@ FORMS = (
 """Each may be followed by `:DICTIONARY`, 4X4_50 if it is not."""
 
 
+@dataclass(frozen=True)
+class CharucoBoard:
+    """A chessboard with coded markers in its white squares."""
+
+    columns: int
+    rows: int
+    """Squares."""
+    square_mm: float
+    marker_mm: float
+    """Edge of the coded markers."""
+    dictionary: str = "4X4_50"
+
+
+@dataclass(frozen=True)
+class MarkerGrid:
+    """Coded markers in rows, numbered from 0."""
+
+    columns: int
+    rows: int
+    marker_mm: float
+    gap_mm: float
+    """Between neighbouring markers."""
+    dictionary: str = "4X4_50"
+
+
+@dataclass(frozen=True)
+class LooseMarkers:
+    """Coded markers anywhere, all of one size."""
+
+    marker_mm: float
+    """Edge of the black square."""
+    dictionary: str = "4X4_50"
+
+
+@dataclass(frozen=True)
+class MarkerPair:
+    """Two coded markers whose distance is known: a scale bar."""
+
+    first: int
+    second: int
+    """Their numbers."""
+    distance_mm: float
+    """From centre to centre."""
+    dictionary: str = "4X4_50"
+
+
+Target = CharucoBoard | MarkerGrid | LooseMarkers | MarkerPair
+Mark = tuple[int, int]
+"""Identity of a point of a target: the rigid body it belongs to, and its number on that."""
+
+
 def parse_target(text: str) -> Target:
-    """The target that a word such as `charuco:7x5:10:7.5` or `pair:0-1:50:5X5_100` names.
+    """Return the target that a word such as `charuco:7x5:10:7.5` or `pair:0-1:50:5X5_100` names.
 
     Raises:
         MacroSplatError: it is none of `FORMS`.
