@@ -10,6 +10,7 @@ from typing import Any
 
 from macro_splat.campaign.stages import Stage
 from macro_splat.errors import MacroSplatError
+from macro_splat.utils.messages import reason
 
 OBJECT_STORE_BYTES = 80 << 20
 """Ray's least: no data pass through it."""
@@ -74,8 +75,9 @@ def _start(ray: Any, options: dict[str, Any]) -> None:
             ray.shutdown()
             if remaining == 0:
                 what = "Ray does not start here" if local else f"--address {options['address']}: no Ray cluster there"
-                reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-                raise MacroSplatError(f"{what} ({reason}); try again, or see Ray's logs in /tmp/ray") from error
+                raise MacroSplatError(
+                    f"{what} ({reason(error, 200)}); try again, or see Ray's logs in /tmp/ray"
+                ) from error
 
 
 def nodes(ray: Any) -> list[Node]:

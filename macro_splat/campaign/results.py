@@ -14,7 +14,7 @@ from PIL import Image
 from macro_splat.campaign.stages import FIGURES, PAGE, THUMBNAIL
 from macro_splat.report.measured_views import SHARP, MeasuredView, measure_views
 from macro_splat.report.training_report import write_training_report
-from macro_splat.runs import load_run
+from macro_splat.runs.load import load_run
 from macro_splat.utils.atomic import atomic_write
 
 THUMBNAIL_EDGE = 256

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from macro_splat.utils.messages import reason
+
 MIN_FREE_GB = 2.0
 
 
@@ -51,8 +53,7 @@ class Check:
         try:
             return self.function()
         except Exception as error:
-            lines = str(error).strip().splitlines() or ["no message"]
-            return Result(State.BROKEN, escape(f"{type(error).__name__}: {lines[0]}"), self.remedy)
+            return Result(State.BROKEN, escape(f"{type(error).__name__}: {reason(error)}"), self.remedy)
 
 
 def all_checks() -> Iterator[Check]:

@@ -20,11 +20,11 @@ from skimage.measure import marching_cubes
 from torch import Tensor
 
 from macro_splat.errors import MacroSplatError
+from macro_splat.export.config import ENDINGS
 from macro_splat.runs.cameras import TrainingCamera
 from macro_splat.runs.gaussians import Gaussians
 from macro_splat.utils.atomic import atomic_write
 
-MESH_ENDINGS = (".ply", ".obj")
 SOLID, EMPTY = 0.9, 0.05
 """Pixels of more alpha show a surface, those of less show that there is nothing; between them nothing is known."""
 MOST_VOXELS = 256
@@ -252,8 +252,8 @@ def write_mesh(path: Path, surface: Surface, comments: Sequence[str] = ()) -> No
         MacroSplatError: another ending.
     """
     ending = path.suffix.lower()
-    if ending not in MESH_ENDINGS:
-        raise MacroSplatError(f"{path}: no format for a mesh; the file must end in {' or '.join(MESH_ENDINGS)}")
+    if ending not in ENDINGS["mesh"]:
+        raise MacroSplatError(f"{path}: no format for a mesh; the file must end in {' or '.join(ENDINGS['mesh'])}")
     mesh = trimesh.Trimesh(
         surface.vertices,
         surface.triangles,

@@ -23,6 +23,7 @@ from macro_splat.errors import MacroSplatError
 from macro_splat.model.macro_splat_model import MacroSplatModel
 from macro_splat.training.checkpoints import checkpoints_in, newest_whole
 from macro_splat.training.config_file import read_config
+from macro_splat.utils.messages import reason
 
 CONFIG = "config.yml"
 _DEPTH = 4
@@ -160,8 +161,7 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise MacroSplatError(f"{path} is broken ({reason}); {remedy}") from error
+        raise MacroSplatError(f"{path} is broken ({reason(error)}); {remedy}") from error
     state = content.get("pipeline") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise MacroSplatError(f"{path} is no checkpoint of a training; {remedy}")

@@ -131,17 +131,6 @@ def fit_camera(camera: Cameras, width: int, height: int) -> Cameras:
     )
 
 
-@torch.no_grad()
-def training_poses(run: Run) -> NDArray[np.float64]:
-    """The refined poses [V, 4, 4] of all training cameras, model units."""
-    poses = np.tile(np.eye(4), (len(run.names), 1, 1))
-    for view in range(len(run.names)):
-        camera = run.camera(view)
-        camera.metadata = {**(camera.metadata or {}), "cam_idx": view}
-        poses[view, :3] = run.model.camera_optimizer.apply_to_camera(camera)[0].cpu().numpy()
-    return poses
-
-
 def object_middle(model: Any, poses: NDArray[np.float64]) -> NDArray[np.float64]:
     """[3], model units: where the cameras look at, or if they look past each other, the middle of the splats."""
     centre = object_centre(poses, None)
