@@ -220,7 +220,7 @@ class Campaign:
 
 @contextmanager
 def _failing_alone(state: State) -> Iterator[None]:
-    """A specimen whose places cannot be read or written has failed; the others go on."""
+    """Let a specimen whose places cannot be read or written fail; the others go on."""
     try:
         yield
     except OSError as error:

@@ -38,7 +38,7 @@ class Node:
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Any]:
-    """The module ray, connected to a cluster, or to one on this machine that ends with this process.
+    """Give the module ray, connected to a cluster, or to one on this machine that ends with this process.
 
     The local one has no dashboard, listens on localhost only and sends no usage statistics.
 
@@ -81,7 +81,7 @@ def _start(ray: Any, options: dict[str, Any]) -> None:
 
 
 def nodes(ray: Any) -> list[Node]:
-    """The machines that are there now."""
+    """Return the machines that are there now."""
     alive = (node["Resources"] for node in ray.nodes() if node["Alive"])
     return [Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in alive]
 

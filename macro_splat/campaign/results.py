@@ -21,7 +21,8 @@ THUMBNAIL_EDGE = 256
 
 
 def write_results(run_folder: Path, folder: Path) -> None:
-    """
+    """Write what a campaign shows of a run: page, thumbnail and figures.
+
     Raises:
         MacroSplatError: there is no whole run, or a photograph is broken.
         OSError: the folder cannot be written.
@@ -51,7 +52,7 @@ def mean_figures(views: Sequence[MeasuredView]) -> dict[str, float]:
 
 
 def _write_thumbnail(views: Sequence[MeasuredView], path: Path) -> None:
-    """The sharp render of the first view that has pictures."""
+    """Write the sharp render of the first view that has pictures."""
     pictures: list[Any] = [view.pictures[SHARP] for view in views if SHARP in view.pictures]
     if not pictures:
         return

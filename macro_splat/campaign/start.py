@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -61,7 +61,8 @@ def start(config: CampaignConfig, stages: Sequence[Stage] | None = None) -> int:
 
 
 def _run(ray: Any, specimens: Sequence[Specimen], stages: Sequence[Stage], config: CampaignConfig) -> int:
-    with _display(Console()) as display:
+    console = Console()
+    with LiveTable(console) if console.is_terminal else nullcontext(PlainLines(console)) as display:
         overview = _Overview(display, config.out, stages)
         campaign = Campaign(ray, specimens, stages, overview, config.retries, config.grace)
         try:
@@ -101,17 +102,8 @@ class _Overview:
             self._next = begun + max(OVERVIEW_EVERY_S, seconds / OVERVIEW_SHARE)
 
 
-@contextmanager
-def _display(console: Console) -> Iterator[CampaignDisplay]:
-    if console.is_terminal:
-        with LiveTable(console) as table:
-            yield table
-    else:
-        yield PlainLines(console)
-
-
 def _keep_options(path: Path, config: CampaignConfig) -> None:
-    """What decides the results must be the same whenever a campaign goes on, or they could not be compared."""
+    """Refuse options other than those it was begun with: they decide the results, which must be comparable."""
     given = {name: getattr(config, name) for name in ("iterations", "process_options", "train_options")}
     try:
         begun = json.loads(path.read_text(encoding="utf-8"))

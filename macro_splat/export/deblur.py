@@ -109,7 +109,7 @@ def picture_names(names: Sequence[str]) -> list[str]:
 
 
 def full_size_cameras(run: Run, max_image_edge: int = 0) -> list[Cameras]:
-    """The training cameras, [1] each, at the photographs' own size, or reduced to a longer edge in pixels."""
+    """Return the training cameras, [1] each, at the photographs' own size, or reduced to a longer edge in pixels."""
     datamanager = run.datamanager
     dataset = datamanager.dataset_type(datamanager.train_dataparser_outputs, scale_factor=1.0)
     views = []
@@ -127,7 +127,7 @@ def full_size_cameras(run: Run, max_image_edge: int = 0) -> list[Cameras]:
 
 
 def _colored(path: Path, reach_px: float) -> NDArray:
-    """A map of sigma in viridis, BGR: violet = sharp, yellow = `reach_px` and more, black = nothing there."""
+    """Return a map of sigma in viridis, BGR: violet = sharp, yellow = `reach_px` and more, black = nothing there."""
     levels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     assert levels is not None, path
     share = np.clip(levels * (SIGMA_STEP_PX / max(reach_px, 1e-6)), 0, 1)

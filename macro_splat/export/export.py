@@ -48,7 +48,14 @@ def export_run(run: Run, config: ExportConfig, progress: ProgressCallback = no_p
     record = _record(run, frame, config, gaussians, removed)
     surface: Surface | None = None
     if is_folder or config.what != "splats":
-        surface = _surface(run, frame, config, gaussians, antialiased, progress)
+        surface = fuse_surface(
+            gaussians,
+            training_cameras(run, frame),
+            near=NEAR_PLANE * frame.scale,
+            antialiased=antialiased,
+            voxel=config.voxel,
+            progress=lambda done, total: progress("fusing depth maps", done, total),
+        )
         record["surface"] = {"voxel": surface.voxel, "vertices": len(surface.vertices)}
         record["surface"]["triangles"] = len(surface.triangles)
     # Everything that can go wrong has gone well: now the disk is touched.
@@ -79,24 +86,6 @@ def exported_gaussians(run: Run, frame: OutputFrame, config: ExportConfig) -> tu
         removed["cropped"] = int((~inside).sum())
         gaussians = gaussians.select(inside)
     return gaussians, removed
-
-
-def _surface(
-    run: Run,
-    frame: OutputFrame,
-    config: ExportConfig,
-    gaussians: Gaussians,
-    antialiased: bool,
-    progress: ProgressCallback,
-) -> Surface:
-    return fuse_surface(
-        gaussians,
-        training_cameras(run, frame),
-        near=NEAR_PLANE * frame.scale,
-        antialiased=antialiased,
-        voxel=config.voxel,
-        progress=lambda done, total: progress("fusing depth maps", done, total),
-    )
 
 
 def _record(

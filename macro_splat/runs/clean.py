@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from macro_splat.runs.clean_config import CleanConfig
 from macro_splat.runs.frame import OutputFrame
 from macro_splat.runs.gaussians import Gaussians
 from macro_splat.runs.load import Run
-from macro_splat.utils.pictures import broken_picture
+from macro_splat.utils.pictures import read_mask
 
 NEIGHBOURS = 6
 MIN_POINTS = 50
@@ -88,7 +87,7 @@ def _masked_out(means: Tensor, views: Sequence[TrainingCamera]) -> Tensor:
     for view in views:
         if view.mask is None:
             continue
-        mask = _read_mask(view)
+        mask = torch.from_numpy(read_mask(view.mask, (view.width, view.height)))
         in_camera = means.double() @ view.world_to_camera[:3, :3].T + view.world_to_camera[:3, 3]
         pixel = in_camera @ view.intrinsics.double().T
         column, row = (pixel[:, :2] / pixel[:, 2:]).floor().nan_to_num(-1).clamp(-1, 1 << 20).long().unbind(1)
@@ -96,18 +95,6 @@ def _masked_out(means: Tensor, views: Sequence[TrainingCamera]) -> Tensor:
         seen += inside
         out[inside] += (~mask[row[inside], column[inside]]).float()
     return (seen > 0) & (out > MASK_SHARE * seen)
-
-
-def _read_mask(view: TrainingCamera) -> Tensor:
-    """[H, W] bool, at the view's size; False = ignore."""
-    assert view.mask is not None
-    try:
-        with Image.open(view.mask) as picture:
-            keep = np.array(picture.convert("RGB")).any(axis=2)
-    except Exception as error:  # decoders raise many kinds of errors, and all of them mean that the file is broken
-        raise broken_picture(view.mask, error) from error
-    resized = Image.fromarray(keep).resize((view.width, view.height), Image.Resampling.NEAREST)
-    return torch.from_numpy(np.array(resized))
 
 
 def object_gaussians(

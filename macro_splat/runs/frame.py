@@ -43,7 +43,7 @@ class OutputFrame:
 
 
 def output_frame(metadata: Mapping[str, Any], kind: Literal["world", "model"] = "world") -> OutputFrame:
-    """The frame for an export.
+    """Return the frame for an export.
 
     Args:
         metadata: the dataparser's. x_model = `dataparser_scale` (R x + t) with [R | t] = `dataparser_transform`;

@@ -76,7 +76,7 @@ class Run:
         return [Path(os.path.relpath(image, self.data)).as_posix() for image in images]
 
     def camera(self, view: int) -> Cameras:
-        """The camera of a training photograph, [1], as the capture has it: `render_training_view` refines its pose.
+        """Return the camera [1] of a photograph as the capture has it; `render_training_view` refines its pose.
 
         Raises:
             MacroSplatError: there is no such view.
@@ -90,7 +90,7 @@ class Run:
 
 
 def find_run(path: Path) -> Path:
-    """The config.yml of a run.
+    """Return the config.yml of a run.
 
     Args:
         path: that file, its folder, or a folder above with one or several runs, of which the newest counts.
@@ -156,7 +156,7 @@ def _find_data(config: TrainerConfig, folder: Path, data: Path | None) -> Path:
 
 
 def _read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The pipeline's tensors by name."""
+    """Return the pipeline's tensors by name."""
     remedy = "restore it, delete it to use an older one, or train again"
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -43,7 +43,7 @@ class RenderedView:
 
 @torch.no_grad()
 def render_view(run: Run, view: int, size: tuple[int, int] | None = None) -> RenderedView:
-    """The sharp picture of a training view from its refined pose; ``size``: width and height, else the photograph's."""
+    """Return a training view from its refined pose; ``size``: width and height, else the photograph's."""
     undistort(run)
     camera = run.camera(view)
     if size is not None and size != (int(camera.width), int(camera.height)):
@@ -73,7 +73,7 @@ def undistort(run: Run) -> None:
 
 @torch.no_grad()
 def photograph_of(run: Run, view: RenderedView) -> tuple[Tensor, Tensor | None]:
-    """The photograph of a view, [H, W, 3] in 0..1 as it is compared with renders, and its mask [H, W, 1] bool.
+    """Return the photograph of a view [H, W, 3] in 0..1, as it is compared with renders, and its mask [H, W, 1] bool.
 
     Where the view was rendered at another size than was trained on, the photograph as it was taken is scaled to that;
     what is beside it is background.
@@ -92,7 +92,7 @@ def photograph_of(run: Run, view: RenderedView) -> tuple[Tensor, Tensor | None]:
 
 
 def full_size(run: Run, view: int) -> tuple[Cameras, Tensor]:
-    """A training photograph [H, W, 3 or 4] uint8 as large as it was taken, without distortion, and its camera [1]."""
+    """Return a training photograph [H, W, 3 or 4] uint8 at its full size, without distortion, and its camera [1]."""
     datamanager = run.datamanager
     dataset = datamanager.dataset_type(datamanager.train_dataparser_outputs, scale_factor=1.0)
     photograph = undistorted(dataset.get_data(view, image_type="uint8"), dataset.cameras, view)["image"]
@@ -100,7 +100,7 @@ def full_size(run: Run, view: int) -> tuple[Cameras, Tensor]:
 
 
 def _placed(photograph: Tensor, size: tuple[int, int]) -> Tensor:
-    """The photograph [h, w, 4] as a camera that `fit_camera` made for this size sees it; transparent beside it."""
+    """Return the photograph [h, w, 4] as a camera of `fit_camera` for this size sees it; transparent beside it."""
     picture = Image.fromarray((255 * _opaque(photograph)).round().byte().numpy())
     scale = min(size[0] / picture.width, size[1] / picture.height)
     scaled = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
@@ -117,7 +117,7 @@ def _opaque(photograph: Tensor) -> Tensor:
 
 
 def fit_camera(camera: Cameras, width: int, height: int) -> Cameras:
-    """The same camera for pictures of another size: all that it saw before is seen, in the middle."""
+    """Return the same camera for pictures of another size: all that it saw before is seen, in the middle."""
     scale = min(width / int(camera.width), height / int(camera.height))
     return Cameras(
         camera_to_worlds=camera.camera_to_worlds.reshape(1, 3, 4).clone(),
@@ -149,7 +149,7 @@ def spread_views(metadata: dict[str, Any], views: int, count: int) -> list[int]:
 
 
 def find_view(names: Sequence[str], wanted: str) -> int:
-    """The view that an index or (a part of) a photograph's name means.
+    """Return the view that an index or (a part of) a photograph's name means.
 
     Raises:
         MacroSplatError: there is none, or several.

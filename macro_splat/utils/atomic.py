@@ -59,7 +59,7 @@ def atomic_write(path: Path, mode: str = "wb", *, temporary_folder: Path | None 
 
 @contextmanager
 def temporary_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside ``path`` to work in, which vanishes at the end.
+    """Give a new folder beside ``path`` to work in, which vanishes at the end.
 
     Raises:
         OSError: it cannot be made.
@@ -81,7 +81,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path, record: str | None = None, *, replace: bool = False) -> Iterator[Path]:
-    """A folder to fill, whose content appears as ``path`` when the block ends well, and vanishes if it does not.
+    """Give a folder to fill, whose content appears as ``path`` when the block ends well, and vanishes if it does not.
 
     Where ``path`` exists already, it makes way for the new folder (`replace`), or the new files take their places in it
     one after the other, and what else is there stays.
@@ -119,23 +119,22 @@ def atomic_folder(path: Path, record: str | None = None, *, replace: bool = Fals
 
 def sync(path: Path) -> None:
     """See a file that others wrote safe on the disk, before it is given its final name."""
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(path, os.O_RDWR)
 
 
 def _sync_folder(folder: Path) -> None:
     """See the names in a folder safe on the disk, where the system can."""
-    if os.name != "posix":
-        return
-    with suppress(OSError):  # some network drives cannot
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    if os.name == "posix":
+        with suppress(OSError):  # some network drives cannot
+            _sync(folder, os.O_RDONLY)
+
+
+def _sync(path: Path, mode: int) -> None:
+    descriptor = os.open(path, mode)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -191,7 +190,7 @@ def _own(descriptor: int, name: str) -> bool:
 
 
 def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
+    """Return the process's umask, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -66,6 +66,3 @@ def read_camera_path(file: Path) -> CameraPath:
             f"--camera-path-filename {file}: a pose, field of view, size or length in it is impossible"
         )
     return CameraPath(cameras, seconds, box)
-
-
-__all__ = ["CameraPath", "read_camera_path"]

@@ -65,7 +65,7 @@ def path_film(run: Run, path: CameraPath, size: Size, options: LensOptions = SHA
 
 @torch.no_grad()
 def seen_by(run: Run, camera: Cameras, options: LensOptions, box: Any = None) -> Picture:
-    """What a camera sees through the lens that was asked for, sharp if none was.
+    """Return what a camera sees through the lens that was asked for, sharp if none was.
 
     Args:
         box: of nerfstudio's, or like one says what is within; the rest is left out.
@@ -80,7 +80,7 @@ def seen_by(run: Run, camera: Cameras, options: LensOptions, box: Any = None) ->
 
 
 def focus_pull(run: Run, view: int, size: Size, count: int, options: LensOptions = SHARP) -> Iterator[Picture]:
-    """The plane of focus goes through the object from front to back and back again, as seen from a training view.
+    """Move the plane of focus through the object from front to back and back again, as seen from a training view.
 
     Args:
         options: see `lenses_through`.
@@ -92,7 +92,7 @@ def focus_pull(run: Run, view: int, size: Size, count: int, options: LensOptions
 
 
 def before_after(run: Run, views: Sequence[int], size: Size, count: int, labels: bool = True) -> Iterator[Picture]:
-    """A line wipes from each photograph to the sharp render and back; ``count`` frames for each view."""
+    """Wipe from each photograph to the sharp render and back; ``count`` frames for each view."""
     # It rests for a moment at both ends.
     sweep = np.clip(0.5 + 0.65 * np.cos(2 * np.pi * np.arange(count) / count), 0, 1)
     for view in views:
@@ -106,7 +106,7 @@ def before_after(run: Run, views: Sequence[int], size: Size, count: int, labels:
 
 @torch.no_grad()
 def photograph_by(lens: VirtualLens, scene: RenderedView) -> Picture:
-    """What the lens sees of a view."""
+    """Return what the lens sees of a view."""
     return to_picture(lens.photograph(scene.rgb, scene.depth, scene.alpha, scene.focal_px))
 
 
@@ -122,7 +122,7 @@ def wipe(left: Picture, right: Picture, share: float) -> Picture:
 
 
 def to_picture(picture: Tensor) -> Picture:
-    """A picture [H, W, 3] in 0..1 as 8 bits."""
+    """Return a picture [H, W, 3] in 0..1 as 8 bits."""
     return (255 * picture.detach().clamp(0, 1)).round().byte().cpu().numpy()
 
 

@@ -22,10 +22,10 @@ VISIBLE_BLUR = 0.03
 
 
 def aperture_radius(options: LensOptions, run: Run, own: float) -> float:
-    """Of the entrance pupil, model units. ``own``: that of the photographs; it is the answer if none was said.
+    """Return the radius of the entrance pupil, model units; without an option it is ``own``, that of the photographs.
 
     Raises:
-        MacroSplatError: an f-number, which this capture cannot tell the size of.
+        MacroSplatError: an f-number, but the capture lacks what gives it a size in model units.
     """
     if options.f_number is None:
         return own * (options.blur or 1.0)
@@ -38,10 +38,10 @@ def aperture_radius(options: LensOptions, run: Run, own: float) -> float:
 
 
 def lens_for(options: LensOptions, run: Run, camera: Cameras) -> VirtualLens | None:
-    """The lens of a camera that took no photograph, or None, all sharp, where nothing was said.
+    """Return the lens of a camera that took no photograph; None, all sharp, where no option was given.
 
     Raises:
-        MacroSplatError: what was not said is not known either; the focus is nearer than anything is shown.
+        MacroSplatError: what was not given is not known either; the focus is nearer than anything is shown.
     """
     if not options.given:
         return None
@@ -68,7 +68,7 @@ def lenses_through(run: Run, scene: RenderedView, shares: Sequence[float], optio
     Steps are even in 1/distance, so that each changes the blur by as much.
 
     Args:
-        options: of the pupil; where they say nothing it is the photograph's, or as much wider as it takes to see it.
+        options: of the pupil; where none is given it is the photograph's, or as much wider as it takes to see it.
 
     Raises:
         MacroSplatError: the model has no lens, nothing is to be seen, or the capture knows no f-numbers.

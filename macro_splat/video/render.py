@@ -67,7 +67,7 @@ def _film(
 
 
 def _counted(frames: Iterator[Picture], total: int, progress: ProgressCallback) -> Iterator[Picture]:
-    """Yield the frames, and tell of each that is through."""
+    """Yield the frames, and report each that has been written."""
     for done, frame in enumerate(frames):
         yield frame
         progress("frames", done + 1, total)

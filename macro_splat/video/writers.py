@@ -35,7 +35,7 @@ logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)
 
 
 def writer_for(output: Path, size: tuple[int, int], fps: float) -> Writer:
-    """The writer that the file's ending asks for; a name without one is a folder of PNGs.
+    """Return the writer that the file's ending asks for; a name without one is a folder of PNGs.
 
     Raises:
         MacroSplatError: an ending that means nothing here; a size or rate that the format cannot have.
