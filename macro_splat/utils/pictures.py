@@ -29,7 +29,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
     """
     try:
         with Image.open(path) as picture:
-            keep: NDArray[np.bool_] = (np.array(picture.convert("RGB")) > 0).any(axis=2)
+            keep = np.asarray(np.array(picture.convert("RGB")).any(axis=2))
     except Exception as error:  # decoders raise many kinds of errors, and all of them mean that the file is broken
         raise broken_picture(path, error) from error
     if keep.shape[::-1] == size:
