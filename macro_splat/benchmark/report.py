@@ -10,8 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from macro_splat.benchmark.config import BenchmarkConfig
 from macro_splat.benchmark.crops import make_sheet, strips_by_capture
-from macro_splat.benchmark.modes import Mode, Variant
+from macro_splat.benchmark.modes import ABLATIONS, MODES, VARIANTS, Mode, Variant, choose
 from macro_splat.benchmark.page import make_page
 from macro_splat.benchmark.plan import Entry, plan
 from macro_splat.benchmark.suite import Row, run_all
@@ -21,6 +22,17 @@ from macro_splat.utils.atomic import atomic_write
 
 TABLE_WIDTH = 180
 """Characters of the table where there is no terminal whose width decides."""
+
+
+def run_benchmark(config: BenchmarkConfig) -> int:
+    """Do what the command line says; see `run_and_report`."""
+    config.check()
+    wanted = (*config.modes, *(mode.name for mode in ABLATIONS)) if config.ablation else config.modes
+    modes = choose("modes", (*MODES, *ABLATIONS), wanted)
+    variants = choose("variants", VARIANTS, config.variants)
+    return run_and_report(
+        config.captures, modes, variants, config.iterations, config.output, config.seed, config.resume
+    )
 
 
 def run_and_report(

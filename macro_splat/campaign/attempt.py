@@ -18,10 +18,10 @@ from typing import IO
 
 from macro_splat.campaign.specimen import Specimen
 from macro_splat.campaign.stages import Stage
-from macro_splat.utils.locks import Held, hold
+from macro_splat.utils.locks import Held, hold_file
 from macro_splat.utils.messages import printable, shorten
 
-LEASH = Path(__file__).with_name("leash.py")
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
 TAIL_BYTES = 65536
 REASON_LENGTH = 400
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -65,7 +65,7 @@ def run_attempt(stage: Stage, specimen: Specimen, number: int, grace_s: float) -
 
     try:
         # Longer than an attempt lives on whose worker has died.
-        with hold(specimen.lock, wait_s=2 * grace_s + 5) as lock:
+        with hold_file(specimen.lock, wait_s=2 * grace_s + 5) as lock:
             if stage.finished(specimen):
                 return outcome(True, ran=False)
             log = specimen.log(stage.name, number)
@@ -73,23 +73,23 @@ def run_attempt(stage: Stage, specimen: Specimen, number: int, grace_s: float) -
                 command = stage.command(specimen)
                 output.write(f"{time.strftime('%F %T')} {platform.node()}: {shlex.join(command)}\n".encode())
                 output.flush()
-                code = _run_on_leash(command, stage.cpus, specimen.folder, output, lock, grace_s)
+                code = _run_supervised(command, stage.cpus, specimen.folder, output, lock, grace_s)
             if code == 0 and stage.finished(specimen):
                 return outcome(True)
-            reason = _complaint(log, code)
+            reason = _failure_reason(log, code)
             return outcome(False, reason, retry=not reason.startswith(_USER_ERROR))
     except Held as held:
         return outcome(False, f"{held} is still held by an earlier attempt", ran=False)
 
 
-def _run_on_leash(command: list[str], cpus: float, folder: Path, output: IO[bytes], lock: int, grace_s: float) -> int:
+def _run_supervised(command: list[str], cpus: float, folder: Path, output: IO[bytes], lock: int, grace_s: float) -> int:
     threads = str(max(1, int(cpus)))
     environment = os.environ | {"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
     ours, theirs = socket.socketpair()
-    words = [sys.executable, "-I", "-S", str(LEASH), str(theirs.fileno()), str(lock), str(grace_s), *command]
+    words = [sys.executable, "-I", "-S", str(SUPERVISOR), str(theirs.fileno()), str(lock), str(grace_s), *command]
     with ours:
         with theirs:
-            leash = subprocess.Popen(
+            supervisor = subprocess.Popen(
                 words,
                 cwd=folder,
                 env=environment,
@@ -100,15 +100,15 @@ def _run_on_leash(command: list[str], cpus: float, folder: Path, output: IO[byte
                 start_new_session=True,  # Ctrl-C in the terminal is the driver's to handle
             )
         try:
-            select.select([ours], [], [])  # the leash's end closes when it ends
+            select.select([ours], [], [])  # the supervisor's end closes when it ends
         finally:
             ours.close()
-            code = leash.wait()
+            code = supervisor.wait()
     return code if code >= 0 else 128 - code
 
 
-def _complaint(log: Path, code: int) -> str:
-    """The line of a log that says what is wrong; if the command complained of nothing, how it ended."""
+def _failure_reason(log: Path, code: int) -> str:
+    """Return the line of a log that states the error; without one, how the command ended and its last line."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - TAIL_BYTES))
         text = _COLOURS.sub("", file.read().decode("utf-8", errors="replace"))
@@ -116,14 +116,14 @@ def _complaint(log: Path, code: int) -> str:
     lines = [line for line in lines if line]
     errors = [line for line in lines if line.startswith(_USER_ERROR)]
     exceptions = [line for line in lines if _EXCEPTION.match(line)]
-    said = (errors or exceptions or lines or ["it printed nothing"])[-1]
+    reason = (errors or exceptions or lines or ["it printed nothing"])[-1]
     if code == 0:
-        said = f"ended without its result: {said}"
+        reason = f"ended without its result: {reason}"
     elif code > 128:
-        said = f"killed by {_signal_name(code - 128)}: {said}"
+        reason = f"killed by {_signal_name(code - 128)}: {reason}"
     elif not errors:
-        said = f"exit code {code}: {said}"
-    return shorten(said, REASON_LENGTH)
+        reason = f"exit code {code}: {reason}"
+    return shorten(reason, REASON_LENGTH)
 
 
 def _signal_name(number: int) -> str:

@@ -16,7 +16,7 @@ from macro_splat.campaign.specimen import Specimen
 from macro_splat.campaign.stages import Stage
 from macro_splat.campaign.state import Attempt, State, next_stage
 from macro_splat.errors import MacroSplatError
-from macro_splat.utils.locks import Held, hold
+from macro_splat.utils.locks import Held, hold_file
 from macro_splat.utils.messages import reason
 
 POLL_S = 1.0
@@ -40,7 +40,7 @@ class Flight:
 
 
 @dataclass(frozen=True)
-class Progress:
+class CampaignProgress:
     """How far the campaign is."""
 
     states: Sequence[State]
@@ -50,15 +50,15 @@ class Progress:
         return sum(state.status == status for state in self.states)
 
 
-class View(Protocol):
-    """Who is told."""
+class CampaignDisplay(Protocol):
+    """What shows the campaign to the user."""
 
     def event(self, flight: Flight, outcome: Outcome, again: bool) -> None:
-        """An attempt ended; it is made again, or not."""
+        """Report that an attempt ended, and whether it is made again."""
         ...
 
-    def show(self, progress: Progress, *, last: bool = False) -> None:
-        """Called every second, and once at the end."""
+    def show(self, progress: CampaignProgress, *, last: bool = False) -> None:
+        """Show how far all is: every second, and once at the end."""
         ...
 
 
@@ -66,7 +66,13 @@ class Campaign:
     """All specimens of a folder; none ever stops the others."""
 
     def __init__(
-        self, ray: Any, specimens: Sequence[Specimen], stages: Sequence[Stage], view: View, retries: int, grace_s: float
+        self,
+        ray: Any,
+        specimens: Sequence[Specimen],
+        stages: Sequence[Stage],
+        display: CampaignDisplay,
+        retries: int,
+        grace_s: float,
     ):
         """
         Args:
@@ -74,7 +80,7 @@ class Campaign:
             retries: of a stage, after the first attempt.
             grace_s: what a command has to end by itself when it is interrupted.
         """
-        self._ray, self._stages, self._view = ray, stages, view
+        self._ray, self._stages, self._display = ray, stages, display
         self._retries, self._grace_s = retries, grace_s
         self._attempt = ray.remote(run_attempt)
         self.states = [State.read(specimen) for specimen in specimens]
@@ -97,12 +103,12 @@ class Campaign:
                 for ref in self._ended():
                     self._land(ref)
                 self._notice_begun()
-                self._view.show(Progress(self.states, list(self._flights.values())))
+                self._display.show(CampaignProgress(self.states, list(self._flights.values())))
         except BaseException:
             self._call_off()
             raise
         finally:
-            self._view.show(Progress(self.states, []), last=True)
+            self._display.show(CampaignProgress(self.states, []), last=True)
 
     def _missing(self) -> list[tuple[State, Stage]]:
         missing = []
@@ -154,7 +160,7 @@ class Campaign:
         again = not outcome.done and outcome.retry and flight.tries <= self._retries
         if outcome.ran:
             state.attempts.append(_recorded(flight, outcome, kind))
-        self._view.event(flight, outcome, again)
+        self._display.event(flight, outcome, again)
         following = None
         if not again and not outcome.done:
             state.status, state.reason = "failed", f"{stage.name}: {outcome.reason}"
@@ -198,7 +204,7 @@ class Campaign:
         for flight in self._flights.values():
             lock = flight.state.specimen.lock  # which a command holds
             if os.path.exists(lock):
-                with suppress(Held, OSError), hold(lock, wait_s=max(end - time.monotonic(), 0.0)):
+                with suppress(Held, OSError), hold_file(lock, wait_s=max(end - time.monotonic(), 0.0)):
                     pass
         self._notice_begun()
         for flight in self._flights.values():
@@ -214,7 +220,7 @@ class Campaign:
 
 @contextmanager
 def _failing_alone(state: State) -> Iterator[None]:
-    """A specimen whose places cannot be read or written has failed; the others go on."""
+    """Let a specimen whose places cannot be read or written fail; the others go on."""
     try:
         yield
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from macro_splat.campaign.stages import Stage
 from macro_splat.errors import MacroSplatError
+from macro_splat.utils.messages import reason
 
 OBJECT_STORE_BYTES = 80 << 20
 """Ray's least: no data pass through it."""
@@ -37,7 +38,7 @@ class Node:
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Any]:
-    """The module ray, connected to a cluster, or to one on this machine that ends with this process.
+    """Give the module ray, connected to a cluster, or to one on this machine that ends with this process.
 
     The local one has no dashboard, listens on localhost only and sends no usage statistics.
 
@@ -74,12 +75,13 @@ def _start(ray: Any, options: dict[str, Any]) -> None:
             ray.shutdown()
             if remaining == 0:
                 what = "Ray does not start here" if local else f"--address {options['address']}: no Ray cluster there"
-                reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-                raise MacroSplatError(f"{what} ({reason}); try again, or see Ray's logs in /tmp/ray") from error
+                raise MacroSplatError(
+                    f"{what} ({reason(error, 200)}); try again, or see Ray's logs in /tmp/ray"
+                ) from error
 
 
 def nodes(ray: Any) -> list[Node]:
-    """The machines that are there now."""
+    """Return the machines that are there now."""
     alive = (node["Resources"] for node in ray.nodes() if node["Alive"])
     return [Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in alive]
 

@@ -14,14 +14,15 @@ from PIL import Image
 from macro_splat.campaign.stages import FIGURES, PAGE, THUMBNAIL
 from macro_splat.report.measured_views import SHARP, MeasuredView, measure_views
 from macro_splat.report.training_report import write_training_report
-from macro_splat.runs import load_run
+from macro_splat.runs.load import load_run
 from macro_splat.utils.atomic import atomic_write
 
 THUMBNAIL_EDGE = 256
 
 
 def write_results(run_folder: Path, folder: Path) -> None:
-    """
+    """Write what a campaign shows of a run: page, thumbnail and figures.
+
     Raises:
         MacroSplatError: there is no whole run, or a photograph is broken.
         OSError: the folder cannot be written.
@@ -51,7 +52,7 @@ def mean_figures(views: Sequence[MeasuredView]) -> dict[str, float]:
 
 
 def _write_thumbnail(views: Sequence[MeasuredView], path: Path) -> None:
-    """The sharp render of the first view that has pictures."""
+    """Write the sharp render of the first view that has pictures."""
     pictures: list[Any] = [view.pictures[SHARP] for view in views if SHARP in view.pictures]
     if not pictures:
         return

@@ -49,11 +49,11 @@ class Specimen:
         return self.folder / LOCK
 
     def log(self, stage: str, number: int) -> Path:
-        """What an attempt's command prints."""
+        """Return the file for what an attempt's command prints."""
         return self.folder / f"{stage}-{number}.log"
 
     def attempts(self, stage: str) -> int:
-        """The number of the last attempt at a stage that was ever begun, 0 if none was."""
+        """Return the number of the last attempt at a stage that was ever begun, 0 if none was."""
         numbers = (path.stem.removeprefix(f"{stage}-") for path in self.folder.glob(f"{stage}-*.log"))
         return max((int(number) for number in numbers if number.isdecimal()), default=0)
 

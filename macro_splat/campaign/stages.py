@@ -152,7 +152,7 @@ def stages_of(
 
 
 def read_figures(specimen: Specimen) -> dict[str, float]:
-    """What the last stage measured; nothing where it has not, and no figure that is no finite number."""
+    """Return what the last stage measured: nothing where it has not, and only finite numbers."""
     try:
         figures = json.loads((specimen.folder / FIGURES).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -163,7 +163,7 @@ def read_figures(specimen: Specimen) -> dict[str, float]:
 
 
 def _program(name: str) -> str:
-    """A command of this machine's environment."""
+    """Return a command of this machine's environment."""
     return str(Path(sys.executable).with_name(name))
 
 

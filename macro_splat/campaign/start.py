@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,7 +15,8 @@ from typing import Any
 from rich.console import Console
 
 from macro_splat.campaign.attempt import Outcome
-from macro_splat.campaign.driver import Campaign, Flight, Progress, View
+from macro_splat.campaign.config import CampaignConfig
+from macro_splat.campaign.driver import Campaign, CampaignDisplay, CampaignProgress, Flight
 from macro_splat.campaign.page import write_overview
 from macro_splat.campaign.ray_cluster import chosen_resources, connected
 from macro_splat.campaign.specimen import INDEX, LOCK, OPTIONS, Specimen, find_specimens
@@ -25,67 +24,47 @@ from macro_splat.campaign.stages import Stage, stages_of
 from macro_splat.campaign.table import LiveTable, PlainLines
 from macro_splat.errors import MacroSplatError
 from macro_splat.utils.atomic import atomic_write
-from macro_splat.utils.locks import Held, hold
+from macro_splat.utils.locks import Held, hold_file
 
 OVERVIEW_EVERY_S = 15.0
 OVERVIEW_SHARE = 0.01
 """Of the driver's time at most."""
 
 
-@dataclass
-class CampaignConfig:
-    """As the command line has it."""
-
-    iterations: int = 0
-    """Of each training; 0: chosen from the capture and the machine."""
-    address: str | None = None
-    """Of a Ray cluster; None: Ray is started on this machine."""
-    cpus: float | None = None
-    """That a stage of a specimen may use; None: what suits the machines."""
-    gpus: float | None = None
-    """That a training, export or report may use; None: 1 where there are any."""
-    retries: int = 2
-    """Of each stage."""
-    process_options: str = ""
-    """More options for `macro-splat process`, quoted as for a shell."""
-    train_options: str = ""
-    """More options for `ns-train macro-splat`, quoted as for a shell."""
-    grace: float = 20.0
-    """Seconds that an interrupted command has to end by itself."""
-
-
-def start(folder: Path, out: Path, config: CampaignConfig, stages: Sequence[Stage] | None = None) -> int:
+def start(config: CampaignConfig, stages: Sequence[Stage] | None = None) -> int:
     """Run a campaign to its end.
 
     Args:
-        folder: holds a folder for each specimen.
         stages: instead of the four that the config describes; they bring resources of their own.
 
     Returns:
         0; 1 where a specimen failed; 130 after Ctrl-C.
 
     Raises:
-        MacroSplatError: the folders are not as they must be, another campaign works in `out`, it was begun with other
+        MacroSplatError: the folders are not as they must be, another campaign works there, it was begun with other
             options, or Ray does not start.
     """
-    specimens = find_specimens(folder, out)
-    process_options, train_options = _split("process", config), _split("train", config)
+    config.check()
+    out = config.out
+    specimens = find_specimens(config.specimens, out)
     out.mkdir(parents=True, exist_ok=True)
     try:
-        with hold(out / LOCK), connected(config.address) as ray, _terminated_like_interrupted():
+        with hold_file(out / LOCK), connected(config.address) as ray, _terminated_like_interrupted():
             if stages is None:
                 _keep_options(out / OPTIONS, config)
                 cpus, gpus = chosen_resources(ray, config.cpus, config.gpus)
-                stages = stages_of(cpus, gpus, config.iterations, process_options, train_options)
-            return _run(ray, specimens, stages, out, config)
+                options = config.options_of("process"), config.options_of("train")
+                stages = stages_of(cpus, gpus, config.iterations, *options)
+            return _run(ray, specimens, stages, config)
     except Held:
         raise MacroSplatError(f"{out}: another campaign works there; wait for its end, or give another OUT") from None
 
 
-def _run(ray: Any, specimens: Sequence[Specimen], stages: Sequence[Stage], out: Path, config: CampaignConfig) -> int:
+def _run(ray: Any, specimens: Sequence[Specimen], stages: Sequence[Stage], config: CampaignConfig) -> int:
     console = Console()
-    with _view(console) as view:
-        campaign = Campaign(ray, specimens, stages, _Overview(view, out, stages), config.retries, config.grace)
+    with LiveTable(console) if console.is_terminal else nullcontext(PlainLines(console)) as display:
+        overview = _Overview(display, config.out, stages)
+        campaign = Campaign(ray, specimens, stages, overview, config.retries, config.grace)
         try:
             campaign.run()
         except KeyboardInterrupt:
@@ -94,23 +73,23 @@ def _run(ray: Any, specimens: Sequence[Specimen], stages: Sequence[Stage], out: 
     failed = [state for state in campaign.states if state.status == "failed"]
     for state in failed:
         print(f"failed: {state.specimen.name}: {state.reason}")
-    print(out / INDEX)
+    print(config.out / INDEX)
     return 1 if failed else 0
 
 
 class _Overview:
-    """Writes page and table beside what another view shows."""
+    """A display that shows what another does, and writes page and table."""
 
-    def __init__(self, view: View, out: Path, stages: Sequence[Stage]) -> None:
-        self._view, self._out, self._stages = view, out, stages
+    def __init__(self, display: CampaignDisplay, out: Path, stages: Sequence[Stage]) -> None:
+        self._display, self._out, self._stages = display, out, stages
         self._next = 0.0
         self._warned = False
 
     def event(self, flight: Flight, outcome: Outcome, again: bool) -> None:
-        self._view.event(flight, outcome, again)
+        self._display.event(flight, outcome, again)
 
-    def show(self, progress: Progress, *, last: bool = False) -> None:
-        self._view.show(progress, last=last)
+    def show(self, progress: CampaignProgress, *, last: bool = False) -> None:
+        self._display.show(progress, last=last)
         begun = time.monotonic()
         if last or begun > self._next:
             try:
@@ -123,25 +102,8 @@ class _Overview:
             self._next = begun + max(OVERVIEW_EVERY_S, seconds / OVERVIEW_SHARE)
 
 
-@contextmanager
-def _view(console: Console) -> Iterator[View]:
-    if console.is_terminal:
-        with LiveTable(console) as table:
-            yield table
-    else:
-        yield PlainLines(console)
-
-
-def _split(command: str, config: CampaignConfig) -> list[str]:
-    text = config.process_options if command == "process" else config.train_options
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise MacroSplatError(f"--{command}-options {text!r}: {error}; quote them as for a shell") from error
-
-
 def _keep_options(path: Path, config: CampaignConfig) -> None:
-    """What decides the results must be the same whenever a campaign goes on, or they could not be compared."""
+    """Refuse options other than those it was begun with: they decide the results, which must be comparable."""
     given = {name: getattr(config, name) for name in ("iterations", "process_options", "train_options")}
     try:
         begun = json.loads(path.read_text(encoding="utf-8"))

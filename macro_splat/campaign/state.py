@@ -56,7 +56,8 @@ class State:
             return cls(specimen)
 
     def write(self) -> None:
-        """
+        """Write `state.json`.
+
         Raises:
             OSError: it cannot be written; the old one stays.
         """
@@ -91,5 +92,5 @@ def _attempt(entry: Any) -> Attempt:
 
 
 def next_stage(specimen: Specimen, stages: Sequence[Stage]) -> Stage | None:
-    """The first whose result is missing; None where nothing is."""
+    """Return the first stage whose result is missing; None where nothing is."""
     return next((stage for stage in stages if not stage.finished(specimen)), None)

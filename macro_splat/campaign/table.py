@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from macro_splat.campaign.attempt import Outcome
-from macro_splat.campaign.driver import Flight, Progress
+from macro_splat.campaign.driver import CampaignProgress, Flight
 
 RESERVED_LINES = 8
 """Of the terminal, for headings and what is around the table."""
@@ -23,7 +23,7 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def what_came(flight: Flight, outcome: Outcome, again: bool) -> str:
+def attempt_message(flight: Flight, outcome: Outcome, again: bool) -> str:
     """One line about an attempt that has ended."""
     head = f"{flight.state.specimen.name}: {flight.stage.name}"
     if outcome.done:
@@ -31,7 +31,7 @@ def what_came(flight: Flight, outcome: Outcome, again: bool) -> str:
     return f"{head} failed at attempt {flight.tries}, {'tried again' if again else 'given up'}: {outcome.reason}"
 
 
-def summary(progress: Progress, seconds: float) -> str:
+def summary(progress: CampaignProgress, seconds: float) -> str:
     """How far all is, and how much longer it takes if it goes on like this."""
     done, failed, total = progress.count("done"), progress.count("failed"), len(progress.states)
     running = sum(flight.begun is not None for flight in progress.flights)
@@ -49,9 +49,9 @@ class PlainLines:
         self._start = time.monotonic()
 
     def event(self, flight: Flight, outcome: Outcome, again: bool) -> None:
-        self._console.print(Text(what_came(flight, outcome, again)), soft_wrap=True)
+        self._console.print(Text(attempt_message(flight, outcome, again)), soft_wrap=True)
 
-    def show(self, progress: Progress, *, last: bool = False) -> None:
+    def show(self, progress: CampaignProgress, *, last: bool = False) -> None:
         if last:
             self._console.print(Text(summary(progress, time.monotonic() - self._start)), soft_wrap=True)
 
@@ -73,12 +73,12 @@ class LiveTable:
 
     def event(self, flight: Flight, outcome: Outcome, again: bool) -> None:
         if not outcome.done:
-            self._console.print(Text(what_came(flight, outcome, again)))
+            self._console.print(Text(attempt_message(flight, outcome, again)))
 
-    def show(self, progress: Progress, *, last: bool = False) -> None:
+    def show(self, progress: CampaignProgress, *, last: bool = False) -> None:
         self._live.update(self._table(progress), refresh=True)
 
-    def _table(self, progress: Progress) -> Table:
+    def _table(self, progress: CampaignProgress) -> Table:
         table = Table(title=summary(progress, time.monotonic() - self._start), title_justify="left", title_style="bold")
         for heading in ("specimen", "stage", "attempt", "time"):
             table.add_column(heading, justify="left" if heading in ("specimen", "stage") else "right")

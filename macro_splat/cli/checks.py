@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from rich.markup import escape
+
+from macro_splat.utils.messages import reason
 
 MIN_FREE_GB = 2.0
 
@@ -47,12 +49,11 @@ class Check:
     """What to do if the check itself fails with an exception."""
 
     def run(self) -> Result:
-        """The result; an exception is a finding too, and the doctor goes on to the next check."""
+        """Return the result; an exception is a finding too, and the doctor goes on to the next check."""
         try:
             return self.function()
         except Exception as error:
-            lines = str(error).strip().splitlines() or ["no message"]
-            return Result(State.BROKEN, escape(f"{type(error).__name__}: {lines[0]}"), self.remedy)
+            return Result(State.BROKEN, escape(f"{type(error).__name__}: {reason(error)}"), self.remedy)
 
 
 def all_checks() -> Iterator[Check]:
@@ -110,17 +111,20 @@ def _torchvision() -> Result:
 def _method() -> Result:
     from nerfstudio.configs.method_configs import all_methods
 
-    if "macro-splat" not in all_methods:
-        return Result(State.BROKEN, "ns-train does not know it", "pip install macro-splat into this environment")
-    return Result(State.OK, "ns-train macro-splat")
+    return _registered("macro-splat", all_methods, "ns-train macro-splat")
 
 
 def _dataparser() -> Result:
     from nerfstudio.configs.dataparser_configs import all_dataparsers
 
-    if "macro-rig-data" not in all_dataparsers:
+    return _registered("macro-rig-data", all_dataparsers, "macro-rig-data")
+
+
+def _registered(name: str, known: Container[str], found: str) -> Result:
+    """Report whether nerfstudio has found an entry point of ours."""
+    if name not in known:
         return Result(State.BROKEN, "ns-train does not know it", "pip install macro-splat into this environment")
-    return Result(State.OK, "macro-rig-data")
+    return Result(State.OK, found)
 
 
 def _gpu() -> Result:
@@ -193,9 +197,8 @@ def _rasterizer() -> Result:
     right = torch.allclose(image, alpha.expand_as(image), atol=1e-4) and bool(alpha.max() > 0.5)
     if not right or means.grad is None or not bool(means.grad.abs().sum() > 0):
         return Result(State.BROKEN, "it runs, but the picture is wrong", _rasterizer_remedy())
-    name = (
-        "gsplat's kernels, because there is an NVIDIA card" if device == "cuda" else "our own, because there is no GPU"
-    )
+    gpu, cpu = "gsplat's kernels, because there is an NVIDIA card", "our own, because there is no GPU"
+    name = gpu if device == "cuda" else cpu
     return Result(State.OK, f"{name}; a test picture and its gradient took {seconds:.1f} s")
 
 

@@ -7,45 +7,52 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
 
 from macro_splat.errors import MacroSplatError
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 
-def demo(
-    data: Path = ASSETS / "pod_mini",
-    output: Path = Path("demo"),
-    iterations: int = 0,
-    overwrite: bool = False,
-) -> int:
-    """Train on a small macro capture, then write its splats and a sharp video.
+@dataclass(frozen=True)
+class DemoConfig:
+    """What the demo trains on, and where it writes."""
 
-    Args:
-        data: the capture; by default the one that comes with the source.
-        output: folder for the run, `splat.ply`, `sharp.mp4` and `eval.json`.
-        iterations: of the training; 0: chosen from the capture and the machine.
-        overwrite: replace what an earlier demo left in the folder.
-    """
+    data: Path = ASSETS / "pod_mini"
+    """the capture; by default the one that comes with the source."""
+    output: Path = Path("demo")
+    """folder for the run, `splat.ply`, `sharp.mp4` and `eval.json`."""
+    iterations: int = 0
+    """of the training; 0: chosen from the capture and the machine."""
+    overwrite: bool = False
+    """replace what an earlier demo left in the folder."""
+
+
+def demo(config: Annotated[DemoConfig, arg(name="")]) -> int:
+    """Train on a small macro capture, then write its splats and a sharp video."""
+    data, output = config.data, config.output
     if not (data / "transforms.json").is_file():
         raise MacroSplatError(f"{data}: no capture there; run it from a clone of the source, or give --data CAPTURE")
     run_folder = output / "run"
     if run_folder.exists():
-        if not overwrite:
+        if not config.overwrite:
             raise MacroSplatError(f"{run_folder}: exists already; give another --output, or --overwrite")
         shutil.rmtree(run_folder)
     start = time.monotonic()
     train = ["macro-splat", "--data", str(data), "--output-dir", str(run_folder), "--vis", "tensorboard"]
-    if iterations > 0:
-        train += ["--max-num-iterations", str(iterations)]
+    if config.iterations > 0:
+        train += ["--max-num-iterations", str(config.iterations)]
     _run("Training", "ns-train", *train)
-    config = next(run_folder.rglob("config.yml"))
+    run = next(run_folder.rglob("config.yml"))
     evaluation = output / "eval.json"
-    _run("Evaluating", "ns-eval", "--load-config", str(config), "--output-path", str(evaluation))
-    _run("Exporting", "ns-export", "gaussian-splat", "--load-config", str(config), "--output-dir", str(output))
+    _run("Evaluating", "ns-eval", "--load-config", str(run), "--output-path", str(evaluation))
+    _run("Exporting", "ns-export", "gaussian-splat", "--load-config", str(run), "--output-dir", str(output))
     video = output / "sharp.mp4"
-    render = ["interpolate", "--load-config", str(config), "--pose-source", "eval", "--output-path", str(video)]
+    render = ["interpolate", "--load-config", str(run), "--pose-source", "eval", "--output-path", str(video)]
     _run("Rendering", "ns-render", *render)
 
     results = json.loads(evaluation.read_text())["results"]
@@ -55,7 +62,7 @@ def demo(
     )
     print(f"  splats  {output / 'splat.ply'}   (any splat viewer opens it)")
     print(f"  video   {video}")
-    print(f"  look    ns-viewer --load-config {config}")
+    print(f"  look    ns-viewer --load-config {run}")
     return 0
 
 

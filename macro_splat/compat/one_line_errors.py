@@ -13,7 +13,7 @@ import sys
 from types import TracebackType
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.utils.messages import printable
+from macro_splat.utils.messages import printable, reason
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, or write elsewhere (ns-train: --output-dir)",
@@ -43,8 +43,7 @@ def one_line(error: BaseException) -> str | None:
     ):  # a write knows no file name
         return _REMEDIES[error.errno]
     if _is_out_of_memory(error):
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        return f"the memory does not suffice: {_MEMORY} ({reason})"
+        return f"the memory does not suffice: {_MEMORY} ({reason(error, 160)})"
     return None
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from macro_splat.capture.files import load_depth
-from macro_splat.utils.pictures import broken_picture
+from macro_splat.utils.pictures import broken_picture, read_mask
 
 
 class MacroDataset(InputDataset):
@@ -97,12 +97,4 @@ class MacroDataset(InputDataset):
         path, size = self._masks[image_idx], self._size(image_idx)
         if path is None:
             return torch.ones(size[1], size[0], 1, dtype=torch.bool)
-        try:
-            with Image.open(path) as picture:
-                # Transparency says nothing about what to ignore; dark red is not 0.
-                keep = np.array(picture.convert("RGB")).any(axis=2)
-        except Exception as error:  # as above
-            raise broken_picture(path, error) from error
-        if picture.size != size:
-            keep = np.array(Image.fromarray(keep).resize(size, Image.Resampling.NEAREST))
-        return torch.from_numpy(keep)[:, :, None]
+        return torch.from_numpy(read_mask(path, size))[:, :, None]

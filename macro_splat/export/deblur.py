@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,18 @@ import cv2
 import numpy as np
 import torch
 from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.utils.rich_utils import CONSOLE
 from numpy.typing import NDArray
 
 from macro_splat.data.datamanager import undistorted
 from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
-from macro_splat.errors import MacroSplatError
+from macro_splat.export.config import DeblurConfig
 from macro_splat.model.lens_file import FILE_NAME as LENS_FILE
 from macro_splat.model.lens_file import lens_record
-from macro_splat.runs import Run
 from macro_splat.runs.cameras import short_names
+from macro_splat.runs.load import Run, load_run
 from macro_splat.utils.atomic import atomic_folder, atomic_write
+from macro_splat.utils.progress import ProgressCallback, no_progress
 
 SIGMA_STEP_PX = 1 / 256
 """What one level of a 16-bit map of sigma is, in pixels of the full photograph."""
@@ -30,37 +31,19 @@ SHOWN_SHARE = 0.99
 """The colours of the maps reach up to this quantile of all that is seen; the same scale for all photographs."""
 
 
-@dataclass
-class DeblurConfig:
-    """Of the pictures."""
-
-    max_image_edge: int = 0
-    """Longer edge in pixels at most; 0: that of the photographs."""
-    overwrite: bool = False
-    """Replace what is there."""
-
-
-def check_output(out: Path, config: DeblurConfig) -> None:
-    """Refuse a folder that holds something.
-
-    Raises:
-        MacroSplatError: there is something in the way, or an option is impossible.
-    """
-    if config.max_image_edge < 0:
-        raise MacroSplatError(f"--max-image-edge {config.max_image_edge}: must be positive, or 0 for full size")
-    if out.exists() and not out.is_dir():
-        raise MacroSplatError(f"{out} is a file; give a folder")
-    if not config.overwrite and out.is_dir() and any(out.iterdir()):
-        raise MacroSplatError(f"{out} holds something already; give another folder, or --overwrite")
+def deblur(config: DeblurConfig, progress: ProgressCallback = no_progress) -> dict[str, Any]:
+    """Refuse bad options, load the run, which takes long, and write its photographs: see `deblur_run`."""
+    config.check()
+    quiet_before, CONSOLE.quiet = CONSOLE.quiet, True  # the training's own messages: that it reduces photographs, say
+    try:
+        run = load_run(config.run, data=config.data)
+    finally:
+        CONSOLE.quiet = quiet_before
+    return deblur_run(run, config, progress)
 
 
 @torch.no_grad()
-def deblur(
-    run: Run,
-    out: Path,
-    config: DeblurConfig,
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
-) -> dict[str, Any]:
+def deblur_run(run: Run, config: DeblurConfig, progress: ProgressCallback = no_progress) -> dict[str, Any]:
     """Write `sharp/NAME.png`, `sigma/NAME.png` and `sigma_colour/NAME.png` for every training photograph.
 
     Each is seen from the photograph's own pose, as the training refined it, and has the photograph's own size; of a
@@ -72,17 +55,17 @@ def deblur(
         the content of `lens.json`.
 
     Raises:
-        MacroSplatError: see `check_output`.
+        MacroSplatError: see `DeblurConfig.check`.
     """
-    check_output(out, config)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_folder(out) as folder:
-        return _write(run, folder, config, progress)
+    config.check()
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_folder(config.out) as folder:
+        return _write(run, folder, config.max_image_edge, progress)
 
 
-def _write(run: Run, out: Path, config: DeblurConfig, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
+def _write(run: Run, out: Path, max_image_edge: int, progress: ProgressCallback) -> dict[str, Any]:
     lens, names = run.model.lens, picture_names(run.names)
-    cameras = full_size_cameras(run, config.max_image_edge)
+    cameras = full_size_cameras(run, max_image_edge)
     for folder in FOLDERS if lens is not None else FOLDERS[:1]:
         for name in names:
             (out / folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +109,7 @@ def picture_names(names: Sequence[str]) -> list[str]:
 
 
 def full_size_cameras(run: Run, max_image_edge: int = 0) -> list[Cameras]:
-    """The training cameras, [1] each, at the photographs' own size, or reduced to a longer edge in pixels."""
+    """Return the training cameras, [1] each, at the photographs' own size, or reduced to a longer edge in pixels."""
     datamanager = run.datamanager
     dataset = datamanager.dataset_type(datamanager.train_dataparser_outputs, scale_factor=1.0)
     views = []
@@ -144,7 +127,7 @@ def full_size_cameras(run: Run, max_image_edge: int = 0) -> list[Cameras]:
 
 
 def _colored(path: Path, reach_px: float) -> NDArray:
-    """A map of sigma in viridis, BGR: violet = sharp, yellow = `reach_px` and more, black = nothing there."""
+    """Return a map of sigma in viridis, BGR: violet = sharp, yellow = `reach_px` and more, black = nothing there."""
     levels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     assert levels is not None, path
     share = np.clip(levels * (SIGMA_STEP_PX / max(reach_px, 1e-6)), 0, 1)

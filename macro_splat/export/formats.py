@@ -47,8 +47,9 @@ def write_splats(path: Path, gaussians: Gaussians, *, comments: Sequence[str] = 
 
 
 def _write_ply(file: IO, gaussians: Gaussians, comments: Sequence[str], antialiased: bool) -> None:
-    """The attributes of the original 3D Gaussian splatting, in its order: logits, logarithms, wxyz; all of f_rest's
-    coefficients of red, then green, then blue.
+    """Write the attributes of the original 3D Gaussian splatting, in its order: logits, logarithms, wxyz.
+
+    In f_rest all coefficients of red come first, then those of green, then of blue.
     """
     n, coefficients = len(gaussians), gaussians.sh.shape[1]
     opacities = gaussians.opacities.double().clamp(1e-6, 1 - 1e-6).logit()

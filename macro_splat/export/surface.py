@@ -13,18 +13,17 @@ import torch
 import trimesh
 from numpy.typing import NDArray
 from plyfile import PlyData, PlyElement
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 from torch import Tensor
+from trimesh.graph import connected_component_labels
 
 from macro_splat.errors import MacroSplatError
+from macro_splat.export.config import ENDINGS
 from macro_splat.runs.cameras import TrainingCamera
 from macro_splat.runs.gaussians import Gaussians
 from macro_splat.utils.atomic import atomic_write
 
-MESH_ENDINGS = (".ply", ".obj")
 SOLID, EMPTY = 0.9, 0.05
 """Pixels of more alpha show a surface, those of less show that there is nothing; between them nothing is known."""
 MOST_VOXELS = 256
@@ -66,7 +65,7 @@ class _DepthMap:
     """[H, W, 3] in 0..1."""
 
     def look_up(self, x: Tensor, y: Tensor, z: Tensor, maps: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Values of maps where points in the camera's axes are seen, and whether they are in the picture."""
+        """Return values of maps where points in the camera's axes are seen, and whether they are in the picture."""
         k = self.view.intrinsics
         column = (k[0, 0] * x / z + k[0, 2]).floor().nan_to_num(-1.0)
         row = (k[1, 1] * y / z + k[1, 2]).floor().nan_to_num(-1.0)
@@ -141,7 +140,7 @@ def _box(gaussians: Gaussians) -> tuple[Tensor, Tensor]:
 
 
 def _pixel_size(gaussians: Gaussians, views: Sequence[TrainingCamera]) -> float:
-    """What a pixel covers at the middle of the object: the median over the views."""
+    """Return what a pixel covers at the middle of the object: the median over the views."""
     middle = gaussians.means.median(dim=0).values.double()
     depths = [float(view.world_to_camera[2, :3] @ middle + view.world_to_camera[2, 3]) for view in views]
     return float(np.median([abs(z) / float(view.intrinsics[0, 0]) for z, view in zip(depths, views, strict=True)]))
@@ -188,9 +187,7 @@ def _extract(
     except RuntimeError:  # of scikit-image: there is a change of sign, but not between known neighbours
         return None
     mesh = trimesh.Trimesh(vertices * voxel + low, triangles, process=False)
-    edges = mesh.edges_unique
-    graph = coo_matrix((np.ones(len(edges)), edges.T), shape=(len(vertices), len(vertices)))
-    labels = connected_components(graph, directed=False)[1]
+    labels = connected_component_labels(mesh.edges_unique, node_count=len(vertices))
     sizes = np.bincount(labels)
     mesh.update_faces((sizes >= SMALLEST_PART * sizes.max())[labels[triangles[:, 0]]])
     mesh.remove_unreferenced_vertices()
@@ -199,7 +196,7 @@ def _extract(
 
 
 def _vertex_colors(maps: Sequence[_DepthMap], points: Tensor, normals: Tensor, reach: float) -> NDArray[np.uint8]:
-    """The mean of the views that see a point of the surface, those that look straight at it the more. [V, 3]
+    """Return the mean colour [V, 3] over the views that see a point; those that look straight at it weigh more.
 
     Where the views disagree the surface lies between what they see, and none sees it: it takes the colour beside it.
     """
@@ -223,37 +220,33 @@ def _vertex_colors(maps: Sequence[_DepthMap], points: Tensor, normals: Tensor, r
 
 
 def write_points(path: Path, surface: Surface, comments: Sequence[str] = ()) -> None:
-    """The surface's points with normals and colours as binary .ply, whole or not at all.
+    """Write the surface's points with normals and colours as binary .ply, whole or not at all.
 
     Raises:
         MacroSplatError: another ending.
     """
     if path.suffix.lower() != ".ply":
         raise MacroSplatError(f"{path}: no format for points; the file must end in .ply")
-    columns = [*((name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")), *_COLORS]
+    columns = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
+    columns += [(name, "u1") for name in ("red", "green", "blue")]
     vertices = np.empty(len(surface.vertices), columns)
-    for names, values in (("xyz", surface.vertices), (("nx", "ny", "nz"), surface.normals)):
-        for name, column in zip(names, values.T, strict=True):
-            vertices[name] = column
-    for (name, _), column in zip(_COLORS, surface.colors.T, strict=True):
+    values = (*surface.vertices.T, *surface.normals.T, *surface.colors.T)
+    for (name, _), column in zip(columns, values, strict=True):
         vertices[name] = column
     content = PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<", comments=list(comments))
     with atomic_write(path) as file:
         content.write(file)
 
 
-_COLORS = [(name, "u1") for name in ("red", "green", "blue")]
-
-
 def write_mesh(path: Path, surface: Surface, comments: Sequence[str] = ()) -> None:
-    """A mesh with vertex colours and normals as .ply or .obj, comments in its head, whole or not at all.
+    """Write a mesh with vertex colours and normals as .ply or .obj, comments in its head, whole or not at all.
 
     Raises:
         MacroSplatError: another ending.
     """
     ending = path.suffix.lower()
-    if ending not in MESH_ENDINGS:
-        raise MacroSplatError(f"{path}: no format for a mesh; the file must end in {' or '.join(MESH_ENDINGS)}")
+    if ending not in ENDINGS["mesh"]:
+        raise MacroSplatError(f"{path}: no format for a mesh; the file must end in {' or '.join(ENDINGS['mesh'])}")
     mesh = trimesh.Trimesh(
         surface.vertices,
         surface.triangles,

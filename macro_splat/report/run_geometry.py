@@ -10,9 +10,10 @@ import torch
 from nerfstudio.models.splatfacto import SH2RGB
 from numpy.typing import NDArray
 
+from macro_splat.runs.cameras import training_poses
 from macro_splat.runs.clean import object_gaussians
 from macro_splat.runs.frame import output_frame
-from macro_splat.runs.views import object_middle, training_poses
+from macro_splat.runs.views import object_middle
 
 if TYPE_CHECKING:
     from macro_splat.runs.load import Run

@@ -1,4 +1,4 @@
-"""The training views in the frame of an export."""
+"""The training cameras as the training refined them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from macro_splat.runs.frame import Frame
+from macro_splat.runs.frame import OutputFrame
 
 if TYPE_CHECKING:
-    from macro_splat.runs import Run  # brings all of nerfstudio
+    from macro_splat.runs.load import Run  # brings all of nerfstudio
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +34,23 @@ class TrainingCamera:
 
 
 @torch.no_grad()
-def training_cameras(run: Run, frame: Frame) -> list[TrainingCamera]:
-    """All of them, at the size that was trained on."""
+def training_poses(run: Run) -> NDArray[np.float64]:
+    """Return the refined poses [V, 4, 4] of all training cameras, OpenGL axes, model units."""
+    poses = np.tile(np.eye(4), (len(run.names), 1, 1))
+    for view in range(len(poses)):
+        poses[view, :3] = run.model.camera_optimizer.apply_to_camera(run.camera(view))[0].cpu().numpy()
+    return poses
+
+
+def training_cameras(run: Run, frame: OutputFrame) -> list[TrainingCamera]:
+    """Return all training cameras in a frame, at the size that was trained on."""
     masks = run.metadata.get("mask_filenames") or [None] * len(run.names)
     views = []
-    for i, mask in enumerate(masks):
+    for i, (pose, mask) in enumerate(zip(training_poses(run), masks, strict=True)):
         camera = run.camera(i)
-        pose = run.model.camera_optimizer.apply_to_camera(camera)[0].cpu()
         intrinsics = camera.get_intrinsics_matrices()[0].cpu()
         size = int(camera.width), int(camera.height)
-        views.append(TrainingCamera(frame.world_to_camera(pose), intrinsics, *size, mask))
+        views.append(TrainingCamera(frame.world_to_camera(torch.from_numpy(pose)), intrinsics, *size, mask))
     return views
 
 

@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from macro_splat.runs.cameras import TrainingCamera, training_cameras
-from macro_splat.runs.frame import Frame
+from macro_splat.runs.clean_config import CleanConfig
+from macro_splat.runs.frame import OutputFrame
 from macro_splat.runs.gaussians import Gaussians
 from macro_splat.runs.load import Run
-from macro_splat.utils.pictures import broken_picture
+from macro_splat.utils.pictures import read_mask
 
 NEIGHBOURS = 6
 MIN_POINTS = 50
 """Fewer sparse points do not say where the object is."""
-
-
-@dataclass
-class CleanConfig:
-    """When a Gaussian does not belong to the object."""
-
-    min_opacity: float = 0.02
-    """Fainter ones are haze."""
-    max_size: float = 0.25
-    """Standard deviation along the longest axis, as a share of the object's radius, above which one is background."""
-    reach: float = 2.0
-    """Distance from the object's centre, as a multiple of its radius, beyond which one is background."""
-    max_gap: float = 12.0
-    """Distance to its neighbours, as a multiple of the usual one, beyond which one floats; larger Gaussians may have
-    their neighbours three standard deviations away."""
-    mask_share: float = 0.5
-    """Of the masked photographs that see it, how many must leave one out for it to be background."""
-
-
-CLEAN = CleanConfig()
+MAX_GAP = 12.0
+"""Distance to its neighbours, as a multiple of the usual one, beyond which a Gaussian floats; larger ones may have
+their neighbours three standard deviations away."""
+MASK_SHARE = 0.5
+"""Of the masked photographs that see a Gaussian, how many must leave it out for it to be background."""
+USUAL_LIMITS = CleanConfig()
 
 
 def clean(
@@ -71,9 +56,9 @@ def clean(
     keep("too large", left.scales.amax(dim=1) <= config.max_size * radius)
     keep("too far", (left.means - centre).norm(dim=1) <= config.reach * radius)
     if any(view.mask is not None for view in views):
-        keep("masked out", ~_masked_out(left.means, views, config.mask_share))
+        keep("masked out", ~_masked_out(left.means, views))
     if len(left) > NEIGHBOURS:
-        keep("floating", ~_floating(left, config.max_gap))
+        keep("floating", ~_floating(left))
     return left, removed
 
 
@@ -88,43 +73,33 @@ def object_ball(gaussians: Gaussians, points: Tensor | None) -> tuple[Tensor, fl
     return centre, float(np.quantile(distance.numpy(), 0.9))
 
 
-def _floating(gaussians: Gaussians, max_gap: float) -> Tensor:
+def _floating(gaussians: Gaussians) -> Tensor:
     """Those whose neighbours are far away, both by the usual distance and by their own size. [N]"""
     means = gaussians.means.numpy()
     distance = cKDTree(means).query(means, k=NEIGHBOURS + 1)[0][:, -1]
     own = 3.0 * gaussians.scales.amax(dim=1).numpy()
-    return torch.from_numpy(distance > np.maximum(max_gap * np.median(distance), own))
+    return torch.from_numpy(distance > np.maximum(MAX_GAP * np.median(distance), own))
 
 
-def _masked_out(means: Tensor, views: Sequence[TrainingCamera], share: float) -> Tensor:
+def _masked_out(means: Tensor, views: Sequence[TrainingCamera]) -> Tensor:
     """Whether most masks leave out the place where a Gaussian's centre is seen. [N]"""
     seen, out = torch.zeros(len(means)), torch.zeros(len(means))
     for view in views:
         if view.mask is None:
             continue
-        mask = _read_mask(view)
+        mask = torch.from_numpy(read_mask(view.mask, (view.width, view.height)))
         in_camera = means.double() @ view.world_to_camera[:3, :3].T + view.world_to_camera[:3, 3]
         pixel = in_camera @ view.intrinsics.double().T
         column, row = (pixel[:, :2] / pixel[:, 2:]).floor().nan_to_num(-1).clamp(-1, 1 << 20).long().unbind(1)
         inside = (pixel[:, 2] > 0) & (column >= 0) & (row >= 0) & (column < view.width) & (row < view.height)
         seen += inside
         out[inside] += (~mask[row[inside], column[inside]]).float()
-    return (seen > 0) & (out > share * seen)
+    return (seen > 0) & (out > MASK_SHARE * seen)
 
 
-def _read_mask(view: TrainingCamera) -> Tensor:
-    """[H, W] bool, at the view's size; False = ignore."""
-    assert view.mask is not None
-    try:
-        with Image.open(view.mask) as picture:
-            keep = np.array(picture.convert("RGB")).any(axis=2)
-    except Exception as error:  # decoders raise many kinds of errors, and all of them mean that the file is broken
-        raise broken_picture(view.mask, error) from error
-    resized = Image.fromarray(keep).resize((view.width, view.height), Image.Resampling.NEAREST)
-    return torch.from_numpy(np.array(resized))
-
-
-def object_gaussians(run: Run, frame: Frame, config: CleanConfig | None = CLEAN) -> tuple[Gaussians, dict[str, int]]:
+def object_gaussians(
+    run: Run, frame: OutputFrame, config: CleanConfig | None = USUAL_LIMITS
+) -> tuple[Gaussians, dict[str, int]]:
     """Return a run's splats in a frame, cleaned unless `config` is None, and how many were taken off by reason."""
     gaussians = frame.move(Gaussians.of_model(run.model))
     removed: dict[str, int] = {"not finite": run.model.num_points - len(gaussians)}

@@ -13,7 +13,7 @@ from macro_splat.runs.gaussians import Gaussians
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class OutputFrame:
     """x = scale · rotation x_model + translation."""
 
     scale: float
@@ -42,8 +42,8 @@ class Frame:
         return matrix
 
 
-def output_frame(metadata: Mapping[str, Any], kind: Literal["world", "model"] = "world") -> Frame:
-    """The frame for an export.
+def output_frame(metadata: Mapping[str, Any], kind: Literal["world", "model"] = "world") -> OutputFrame:
+    """Return the frame for an export.
 
     Args:
         metadata: the dataparser's. x_model = `dataparser_scale` (R x + t) with [R | t] = `dataparser_transform`;
@@ -53,10 +53,10 @@ def output_frame(metadata: Mapping[str, Any], kind: Literal["world", "model"] = 
     identity = torch.eye(3, dtype=torch.float64)
     scale = metadata.get("dataparser_scale")
     if kind == "model" or scale is None:
-        return Frame(1.0, identity, torch.zeros(3, dtype=torch.float64), "model units")
+        return OutputFrame(1.0, identity, torch.zeros(3, dtype=torch.float64), "model units")
     transform = torch.as_tensor(metadata["dataparser_transform"]).double()
     mm = metadata.get("mm_per_unit")
     unit = "scene units, scale unknown" if mm is None else "mm"
     mm = 1.0 if mm is None else float(mm)
     rotation = transform[:, :3].T
-    return Frame(mm / float(scale), rotation, -mm * rotation @ transform[:, 3], unit)
+    return OutputFrame(mm / float(scale), rotation, -mm * rotation @ transform[:, 3], unit)

@@ -64,7 +64,7 @@ class Gaussians:
         return Gaussians(**{name: values[keep] for name, values in self._tensors().items()})
 
     def moved(self, scale: float, rotation: Tensor, translation: Tensor) -> Gaussians:
-        """The same object under x' = scale · R x + translation, colours turned along.
+        """Return the same object under x' = scale · R x + translation, with its colours rotated, too.
 
         Args:
             scale: positive.

@@ -23,6 +23,7 @@ from macro_splat.errors import MacroSplatError
 from macro_splat.model.macro_splat_model import MacroSplatModel
 from macro_splat.training.checkpoints import checkpoints_in, newest_whole
 from macro_splat.training.config_file import read_config
+from macro_splat.utils.messages import reason
 
 CONFIG = "config.yml"
 _DEPTH = 4
@@ -75,7 +76,7 @@ class Run:
         return [Path(os.path.relpath(image, self.data)).as_posix() for image in images]
 
     def camera(self, view: int) -> Cameras:
-        """The camera of a training photograph, [1], as the capture has it: `render_training_view` refines its pose.
+        """Return the camera [1] of a photograph as the capture has it; `render_training_view` refines its pose.
 
         Raises:
             MacroSplatError: there is no such view.
@@ -89,7 +90,7 @@ class Run:
 
 
 def find_run(path: Path) -> Path:
-    """The config.yml of a run.
+    """Return the config.yml of a run.
 
     Args:
         path: that file, its folder, or a folder above with one or several runs, of which the newest counts.
@@ -155,13 +156,12 @@ def _find_data(config: TrainerConfig, folder: Path, data: Path | None) -> Path:
 
 
 def _read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The pipeline's tensors by name."""
+    """Return the pipeline's tensors by name."""
     remedy = "restore it, delete it to use an older one, or train again"
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise MacroSplatError(f"{path} is broken ({reason}); {remedy}") from error
+        raise MacroSplatError(f"{path} is broken ({reason(error)}); {remedy}") from error
     state = content.get("pipeline") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise MacroSplatError(f"{path} is no checkpoint of a training; {remedy}")

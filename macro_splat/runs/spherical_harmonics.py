@@ -7,13 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-MAX_DEGREE = 3
 C0 = 0.5 / math.sqrt(math.pi)
 """The harmonic of degree 0; a colour is 0.5 + C0 · f_dc."""
 
 
 def basis(directions: Tensor, degree: int) -> Tensor:
-    """The (degree + 1)² real harmonics with the Condon-Shortley phase, in the order of 3D Gaussian splatting.
+    """Return the (degree + 1)² real harmonics with the Condon-Shortley phase, in the order of 3D Gaussian splatting.
 
     Formulas: the associated Legendre polynomials in Cartesian form (Sloan, Stupid Spherical Harmonics Tricks, 2008,
     appendix A2). Within a degree l the order is m = -l … l.

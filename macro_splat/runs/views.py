@@ -43,7 +43,7 @@ class RenderedView:
 
 @torch.no_grad()
 def render_view(run: Run, view: int, size: tuple[int, int] | None = None) -> RenderedView:
-    """The sharp picture of a training view from its refined pose; ``size``: width and height, else the photograph's."""
+    """Return a training view from its refined pose; ``size``: width and height, else the photograph's."""
     undistort(run)
     camera = run.camera(view)
     if size is not None and size != (int(camera.width), int(camera.height)):
@@ -73,7 +73,7 @@ def undistort(run: Run) -> None:
 
 @torch.no_grad()
 def photograph_of(run: Run, view: RenderedView) -> tuple[Tensor, Tensor | None]:
-    """The photograph of a view, [H, W, 3] in 0..1 as it is compared with renders, and its mask [H, W, 1] bool.
+    """Return the photograph of a view [H, W, 3] in 0..1, as it is compared with renders, and its mask [H, W, 1] bool.
 
     Where the view was rendered at another size than was trained on, the photograph as it was taken is scaled to that;
     what is beside it is background.
@@ -92,7 +92,7 @@ def photograph_of(run: Run, view: RenderedView) -> tuple[Tensor, Tensor | None]:
 
 
 def full_size(run: Run, view: int) -> tuple[Cameras, Tensor]:
-    """A training photograph [H, W, 3 or 4] uint8 as large as it was taken, without distortion, and its camera [1]."""
+    """Return a training photograph [H, W, 3 or 4] uint8 at its full size, without distortion, and its camera [1]."""
     datamanager = run.datamanager
     dataset = datamanager.dataset_type(datamanager.train_dataparser_outputs, scale_factor=1.0)
     photograph = undistorted(dataset.get_data(view, image_type="uint8"), dataset.cameras, view)["image"]
@@ -100,7 +100,7 @@ def full_size(run: Run, view: int) -> tuple[Cameras, Tensor]:
 
 
 def _placed(photograph: Tensor, size: tuple[int, int]) -> Tensor:
-    """The photograph [h, w, 4] as a camera that `fit_camera` made for this size sees it; transparent beside it."""
+    """Return the photograph [h, w, 4] as a camera of `fit_camera` for this size sees it; transparent beside it."""
     picture = Image.fromarray((255 * _opaque(photograph)).round().byte().numpy())
     scale = min(size[0] / picture.width, size[1] / picture.height)
     scaled = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
@@ -117,7 +117,7 @@ def _opaque(photograph: Tensor) -> Tensor:
 
 
 def fit_camera(camera: Cameras, width: int, height: int) -> Cameras:
-    """The same camera for pictures of another size: all that it saw before is seen, in the middle."""
+    """Return the same camera for pictures of another size: all that it saw before is seen, in the middle."""
     scale = min(width / int(camera.width), height / int(camera.height))
     return Cameras(
         camera_to_worlds=camera.camera_to_worlds.reshape(1, 3, 4).clone(),
@@ -129,17 +129,6 @@ def fit_camera(camera: Cameras, width: int, height: int) -> Cameras:
         height=height,
         camera_type=CameraType.PERSPECTIVE,
     )
-
-
-@torch.no_grad()
-def training_poses(run: Run) -> NDArray[np.float64]:
-    """The refined poses [V, 4, 4] of all training cameras, model units."""
-    poses = np.tile(np.eye(4), (len(run.names), 1, 1))
-    for view in range(len(run.names)):
-        camera = run.camera(view)
-        camera.metadata = {**(camera.metadata or {}), "cam_idx": view}
-        poses[view, :3] = run.model.camera_optimizer.apply_to_camera(camera)[0].cpu().numpy()
-    return poses
 
 
 def object_middle(model: Any, poses: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -160,7 +149,7 @@ def spread_views(metadata: dict[str, Any], views: int, count: int) -> list[int]:
 
 
 def find_view(names: Sequence[str], wanted: str) -> int:
-    """The view that an index or (a part of) a photograph's name means.
+    """Return the view that an index or (a part of) a photograph's name means.
 
     Raises:
         MacroSplatError: there is none, or several.

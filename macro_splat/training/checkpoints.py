@@ -22,6 +22,7 @@ import torch
 
 from macro_splat.errors import MacroSplatError
 from macro_splat.utils.console import report
+from macro_splat.utils.messages import reason
 
 _DAMAGE = (OSError, EOFError, ValueError, RuntimeError, LookupError, zipfile.BadZipFile, zlib.error, struct.error)
 """What Python's and torch's readers raise at a damaged archive."""
@@ -49,7 +50,7 @@ def damage(path: Path) -> str | None:
             return f"its record {Path(record).name} is damaged"
         torch._C.PyTorchFileReader(str(path))  # stricter than zipfile about the table of contents
     except _DAMAGE as error:
-        return (str(error).splitlines() or [type(error).__name__])[0][:120]
+        return reason(error)
     return None
 
 

@@ -39,7 +39,7 @@ from macro_splat.training.finite_gradients import GuardedOptimizers, report_left
 from macro_splat.training.record import write_record
 from macro_splat.utils.atomic import atomic_write, remove_leftovers
 from macro_splat.utils.console import report
-from macro_splat.utils.folder_lock import lock_folder
+from macro_splat.utils.locks import lock_folder
 
 EXTRA_STATE = "macro_splat"
 """Key of a checkpoint under which we keep what nerfstudio's checkpoints lack."""

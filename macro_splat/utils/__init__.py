@@ -1,1 +1,1 @@
-"""Files, locks, messages and plain data: what every room may use."""
+"""What every room uses: whole files and folders, locks, messages, masks, safe YAML, .npy files, progress callbacks."""

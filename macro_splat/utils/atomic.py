@@ -7,6 +7,7 @@ are no such locks (Windows, some network drives) leftovers stay until they are d
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -16,10 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
+from macro_splat.utils import locks
 
 _SUFFIX = ".unfinished"
 _TEMPORARY = re.compile(r"\..*\.[a-z0-9_]{8}\.unfinished")
@@ -42,7 +40,7 @@ def atomic_write(path: Path, mode: str = "wb", *, temporary_folder: Path | None 
     folder = temporary_folder or path.parent
     _clean_once(folder)
     descriptor, name = _new_file(path.name, folder)
-    owned = None if fcntl is None else os.dup(descriptor)  # keeps the lock when the file is closed
+    owned = os.dup(descriptor) if locks.AVAILABLE else None  # keeps the lock when the file is closed
     try:
         with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
@@ -61,7 +59,7 @@ def atomic_write(path: Path, mode: str = "wb", *, temporary_folder: Path | None 
 
 @contextmanager
 def temporary_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside ``path`` to work in, which vanishes at the end.
+    """Give a new folder beside ``path`` to work in, which vanishes at the end.
 
     Raises:
         OSError: it cannot be made.
@@ -69,7 +67,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     _clean_once(path.parent)
     while True:
         name = tempfile.mkdtemp(prefix=_prefix(path.name), suffix=_SUFFIX, dir=path.parent)
-        descriptor = None if fcntl is None else os.open(name, os.O_RDONLY)
+        descriptor = os.open(name, os.O_RDONLY) if locks.AVAILABLE else None
         if descriptor is None or _own(descriptor, name):
             break
         os.close(descriptor)
@@ -82,11 +80,11 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path, record: str | None = None) -> Iterator[Path]:
-    """A folder to fill, whose content appears as ``path`` when the block ends well, and vanishes if it does not.
+def atomic_folder(path: Path, record: str | None = None, *, replace: bool = False) -> Iterator[Path]:
+    """Give a folder to fill, whose content appears as ``path`` when the block ends well, and vanishes if it does not.
 
-    Where ``path`` exists already, the new files take their places in it one after the other, and what else is there
-    stays.
+    Where ``path`` exists already, it makes way for the new folder (`replace`), or the new files take their places in it
+    one after the other, and what else is there stays.
 
     Args:
         path: the folder.
@@ -103,6 +101,8 @@ def atomic_folder(path: Path, record: str | None = None) -> Iterator[Path]:
         files = sorted(file for file in folder.rglob("*") if file.is_file())
         for file in files:
             sync(file)
+        if replace and path.exists():
+            os.replace(path, temporary / "old")
         if not path.exists():
             os.replace(folder, path)
             _sync_folder(path.parent)
@@ -119,28 +119,27 @@ def atomic_folder(path: Path, record: str | None = None) -> Iterator[Path]:
 
 def sync(path: Path) -> None:
     """See a file that others wrote safe on the disk, before it is given its final name."""
-    descriptor = os.open(path, os.O_RDWR)
+    _sync(path, os.O_RDWR)
+
+
+def _sync_folder(folder: Path) -> None:
+    """See the names in a folder safe on the disk, where the system can."""
+    if os.name == "posix":
+        with suppress(OSError):  # some network drives cannot
+            _sync(folder, os.O_RDONLY)
+
+
+def _sync(path: Path, mode: int) -> None:
+    descriptor = os.open(path, mode)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
-    """See the names in a folder safe on the disk, where the system can."""
-    if os.name != "posix":
-        return
-    with suppress(OSError):  # some network drives cannot
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def remove_leftovers(folder: Path) -> None:
     """Remove from a folder what killed processes left unfinished there; what cannot be removed stays."""
-    if fcntl is None or not folder.is_dir():
+    if not locks.AVAILABLE or not folder.is_dir():
         return
     for path in folder.iterdir():
         if not _TEMPORARY.fullmatch(path.name):
@@ -149,16 +148,18 @@ def remove_leftovers(folder: Path) -> None:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:  # gone meanwhile, or not ours
             continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink()
-        except OSError:  # its owner lives; or the folder cannot be written, which is no business of ours
-            pass
-        finally:
-            os.close(descriptor)
+        # What its owner holds stays; and if the folder cannot be written, that is no business of ours.
+        with suppress(OSError, locks.Held):
+            if locks.acquire(descriptor):
+                _remove(path)
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
 
 
 def _clean_once(folder: Path) -> None:
@@ -184,17 +185,12 @@ def _new_file(name: str, folder: Path) -> tuple[int, str]:
 
 def _own(descriptor: int, name: str) -> bool:
     """Mark a new temporary file or folder as ours; False if somebody removed it in the moment before."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    except OSError:  # a file system without locks, where nobody removes anything either
-        return True
-    return os.path.exists(name)
+    # Whoever takes it for a leftover holds it for a moment. Without locks nobody removes anything either.
+    return not locks.acquire(descriptor, wait_s=math.inf) or os.path.exists(name)
 
 
 def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
+    """Return the process's umask, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""Values of a file in messages: on one short line, whatever they are."""
+"""Values and errors in messages: on one short line of printable characters, whatever they are."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 2 * MAX_LENGTH
 
 
 def brief(value: Any) -> str:
-    """A value as Python writes it, on one line of at most `MAX_LENGTH` printable characters."""
+    """Return a value as Python writes it, on one line of at most `MAX_LENGTH` printable characters."""
     return shorten(printable(_REPR.repr(value)))
 
 
 def printable(text: object) -> str:
-    """The text without control characters and the like, which are written as escapes."""
+    """Return the text without control characters and the like, which are written as escapes."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
 
 
 def shorten(text: str, length: int = MAX_LENGTH) -> str:
-    """The text, cut to a length."""
+    """Return the text, cut to a length."""
     return text if len(text) <= length else text[: length - 3] + "..."
 
 
@@ -36,5 +36,5 @@ def first_few(items: Iterable[object], count: int = 3) -> str:
 
 
 def reason(error: BaseException, length: int = 120) -> str:
-    """What an error of a parser says, on one line."""
+    """Return the message of an error on one line."""
     return shorten(printable(" ".join(str(error).split())), length) or type(error).__name__

@@ -1,4 +1,4 @@
-"""What long work calls to say how far it is."""
+"""The callback that long work reports its progress to."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ ProgressCallback = Callable[[str, int, int], None]
 
 
 def no_progress(what: str, done: int, total: int) -> None:
-    """Say nothing: the callback where nobody listens."""
+    """Do nothing: the callback where nobody listens."""

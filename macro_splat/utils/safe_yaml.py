@@ -26,7 +26,7 @@ class PlainLoader(yaml.SafeLoader):
 
 
 def read_yaml_bytes(path: Path) -> bytes:
-    """The content of a file that is small enough to be YAML for us.
+    """Return the content of a file that is small enough to be YAML for us.
 
     Raises:
         OSError: it cannot be read.

@@ -38,6 +38,3 @@ def _set_trace(trace: Callable[..., Any] | None) -> None:
         except RuntimeError:
             continue
         return
-
-
-__all__ = ["untraced"]

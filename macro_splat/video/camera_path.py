@@ -12,6 +12,7 @@ from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.scene_box import OrientedBox
 
 from macro_splat.errors import MacroSplatError
+from macro_splat.utils.messages import reason
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +52,9 @@ def read_camera_path(file: Path) -> CameraPath:
             tuple(crop["crop_center"]), tuple(crop.get("crop_rot", (0.0, 0.0, 0.0))), tuple(crop["crop_scale"])
         )
     except Exception as error:  # nerfstudio takes what is there for granted
-        reason = (str(error).splitlines() or [""])[0][:100]
         raise MacroSplatError(
             f"--camera-path-filename {file}: is no camera path as nerfstudio's viewer writes it "
-            f"({type(error).__name__}: {reason})"
+            f"({type(error).__name__}: {reason(error, 100)})"
         ) from error
     if int(cameras.camera_type[0]) != CameraType.PERSPECTIVE.value:
         raise MacroSplatError(
@@ -66,6 +66,3 @@ def read_camera_path(file: Path) -> CameraPath:
             f"--camera-path-filename {file}: a pose, field of view, size or length in it is impossible"
         )
     return CameraPath(cameras, seconds, box)
-
-
-__all__ = ["CameraPath", "read_camera_path"]

@@ -36,7 +36,7 @@ def all_in_frame(
     means: NDArray[np.float64],
     reach: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """The poses, all moved back alike as far as it takes for balls to lie within the picture; never forward.
+    """Return the poses, all moved back alike as far as it takes for balls to lie within the picture; never forward.
 
     Args:
         poses: [P, 3, 4] of cameras that look at the centre [3] from one distance, OpenGL axes.
@@ -59,6 +59,3 @@ def all_in_frame(
     back = max(distance, min(MARGIN * needed, FARTHEST * distance))
     moved[:, :, 3] = centre + back * poses[:, :, 2]
     return moved
-
-
-__all__ = ["all_in_frame", "object_extent"]

@@ -40,6 +40,3 @@ class OccluderFilter:
         size = torch.exp(self._model.scales).amax(dim=1)
         wide = size > WIDEST * self._tangent * depth
         return ~((depth < self._free) | (wide & (depth < self._distance)))[:, None]
-
-
-__all__ = ["OccluderFilter"]

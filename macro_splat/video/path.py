@@ -56,7 +56,7 @@ def _azimuths(seen: NDArray[np.float64], count: int) -> NDArray[np.float64]:
 
 
 def _upright(up: NDArray[np.float64], directions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The rotation [3, 3] that makes the axis around which the cameras went the z axis.
+    """Return the rotation [3, 3] that makes the axis around which the cameras went the z axis.
 
     It is the normal of the plane nearest to the directions' tips where they lie flat, as on a turntable, else the mean
     of the cameras' own up vectors.

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import shutil
-import subprocess
+import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from pathlib import Path
-from typing import IO, cast
+from typing import Any
 
+import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from macro_splat.compat import ffmpeg
 from macro_splat.errors import MacroSplatError
-from macro_splat.utils.atomic import sync, temporary_folder
+from macro_splat.utils.atomic import atomic_folder, sync, temporary_folder
 
 Writer = Callable[[Path, Iterable[NDArray[np.uint8]], tuple[int, int], float], None]
 """Writes frames [H, W, 3] of a size (width, height) at so many a second to a path."""
+Options = tuple[str, ...]
 CRF = "17"
 """Constant rate factor of H.264: nothing lost that shows."""
-MP4 = ("-c:v", "libx264", "-preset", "medium", "-crf", CRF, "-movflags", "+faststart", "-f", "mp4")
+MP4 = ("-preset", "medium", "-crf", CRF, "-movflags", "+faststart", "-f", "mp4")
 # Most players take small pictures without these tags for another colour matrix.
 COLOURS = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
 TO_YUV = ("-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p")
 GIF_PALETTE = "split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=bayer:bayer_scale=4"
 
+# It warns of pipes that broke and of films without frames, in lines beside our own.
+logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)
+
 
 def writer_for(output: Path, size: tuple[int, int], fps: float) -> Writer:
-    """The writer that the file's ending asks for; a name without one is a folder of PNGs.
+    """Return the writer that the file's ending asks for; a name without one is a folder of PNGs.
 
     Raises:
         MacroSplatError: an ending that means nothing here; a size or rate that the format cannot have.
@@ -61,17 +65,17 @@ def writer_for(output: Path, size: tuple[int, int], fps: float) -> Writer:
 
 def write_mp4(path: Path, frames: Iterable[NDArray[np.uint8]], size: tuple[int, int], fps: float) -> None:
     """H.264, yuv420p, its index first: plays in every browser while it loads."""
-    _encode(path, frames, size, fps, (*TO_YUV, *MP4, *COLOURS))
+    _encode(path, frames, size, fps, ("libx264", "yuv420p", (*TO_YUV, *MP4, *COLOURS)))
 
 
 def write_gif(path: Path, frames: Iterable[NDArray[np.uint8]], size: tuple[int, int], fps: float) -> None:
     """Endless, with one palette for all frames."""
-    _encode(path, frames, size, fps, ("-filter_complex", GIF_PALETTE, "-loop", "0", "-f", "gif"))
+    _encode(path, frames, size, fps, ("gif", "pal8", ("-filter_complex", GIF_PALETTE, "-loop", "0", "-f", "gif")))
 
 
 def write_pngs(path: Path, frames: Iterable[NDArray[np.uint8]], size: tuple[int, int], fps: float) -> None:
     """`0000.png`, `0001.png`, ... in a folder."""
-    with whole_folder(path) as folder:
+    with atomic_folder(path, replace=True) as folder:
         for i, frame in enumerate(frames):
             Image.fromarray(frame).save(folder / f"{i:04d}.png")
 
@@ -100,59 +104,75 @@ def _is_a_picture(path: Path) -> bool:
     return path.is_file() and (path.suffix == ".png" or path.name == "stack.json")
 
 
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill that takes the place of ``path`` when the block ends well, and vanishes if it does not."""
-    with temporary_folder(path) as temporary:
-        folder = temporary / "new"
-        folder.mkdir()
-        yield folder
-        for file in folder.iterdir():
-            sync(file)
-        if path.exists():
-            path.rename(temporary / "old")
-        folder.rename(path)
-
-
 def _encode(
-    path: Path, frames: Iterable[NDArray[np.uint8]], size: tuple[int, int], fps: float, output: tuple[str, ...]
+    path: Path,
+    frames: Iterable[NDArray[np.uint8]],
+    size: tuple[int, int],
+    fps: float,
+    format_: tuple[str, str, Options],
 ) -> None:
     """Send the frames to ffmpeg.
+
+    Args:
+        format_: codec, pixel format, and further options of ffmpeg.
 
     Raises:
         MacroSplatError: there is no ffmpeg, or it fails.
     """
-    ffmpeg.put_on_path()
-    program = shutil.which("ffmpeg")
-    if program is None:
-        raise MacroSplatError("no ffmpeg on this machine, which writes videos: pip install imageio-ffmpeg")
-    raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", f"{fps:g}", "-i", "pipe:")
-    with temporary_folder(path) as folder:
-        unfinished = folder / path.name
-        command = [program, "-hide_banner", "-loglevel", "error", *raw, *output, str(unfinished.resolve())]
-        with tempfile.TemporaryFile() as errors:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)
-            try:
-                _send(cast(IO[bytes], process.stdin), frames)
-            except BaseException:
-                process.kill()
-                process.wait()
-                raise
-            code = process.wait()
-            if code:
-                errors.seek(0)
-                said = errors.read().decode(errors="replace").strip().splitlines()
-                raise MacroSplatError(
-                    f"{path}: ffmpeg could not write it ({said[-1] if said else f'exit code {code}'})"
-                )
+    codec, pixels, options = format_
+    failed, sent = False, 0
+    # Its messages go to another disk than the film, which may be full.
+    with temporary_folder(path) as folder, tempfile.TemporaryDirectory() as messages_folder:
+        unfinished, messages = folder / path.name, Path(messages_folder) / "ffmpeg.log"
+        encoder = imageio_ffmpeg.write_frames(
+            str(unfinished.resolve()),
+            size,
+            fps=fps,
+            codec=codec,
+            pix_fmt_out=pixels,
+            quality=None,
+            macro_block_size=1,
+            ffmpeg_log_level="quiet",
+            output_params=list(options),
+        )
+        with closing(encoder):
+            _start(encoder, messages)
+            for frame in frames:
+                try:
+                    encoder.send(np.ascontiguousarray(frame))
+                except OSError:  # ffmpeg has ended
+                    failed = True
+                    break
+                sent += 1
+        # The library does not tell how ffmpeg ended: see whether all frames have arrived.
+        if failed or _count_frames(unfinished) != sent:
+            reported = messages.read_text(errors="replace").strip().splitlines()[1:] if messages.exists() else []
+            raise MacroSplatError(
+                f"{path}: ffmpeg could not write it ({reported[-1] if reported else 'it ended early'})"
+            )
         sync(unfinished)
         os.replace(unfinished, path)
 
 
-def _send(pipe: IO[bytes], frames: Iterable[NDArray[np.uint8]]) -> None:
+def _start(encoder: Generator[None, Any, None], messages: Path) -> None:
+    """Start ffmpeg, which writes the command and its errors into a file.
+
+    Raises:
+        MacroSplatError: there is no ffmpeg.
+    """
+    name = re.sub(r"([\\':])", r"\\\1", str(messages).replace("%", "%%"))
+    os.environ["FFREPORT"] = f"file={name}:level=16"  # errors and worse
     try:
-        for frame in frames:
-            pipe.write(np.ascontiguousarray(frame).tobytes())
-        pipe.close()
-    except BrokenPipeError:  # ffmpeg has ended, and says why
-        pass
+        encoder.send(None)
+    except RuntimeError as error:
+        raise MacroSplatError("no ffmpeg on this machine, which writes videos: pip install imageio-ffmpeg") from error
+    finally:
+        del os.environ["FFREPORT"]
+
+
+def _count_frames(film: Path) -> int:
+    """Return how many frames a film has; 0 if it cannot be read."""
+    try:
+        return imageio_ffmpeg.count_frames_and_secs(str(film))[0]
+    except RuntimeError:
+        return 0

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from macro_splat.benchmark.config import BenchmarkConfig
 from macro_splat.benchmark.modes import MODES, VARIANTS, choose
 from macro_splat.benchmark.plan import plan
-from macro_splat.benchmark.report import run_and_report
+from macro_splat.benchmark.report import run_and_report, run_benchmark
 from macro_splat.benchmark.run import RESULT
 from macro_splat.benchmark.suite import run_all
-from macro_splat.cli.benchmark import benchmark
 from macro_splat.errors import MacroSplatError
 from tests.captures import write_capture
 
@@ -145,7 +145,7 @@ def test_bad_input_is_told_before_anything_is_written(
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
     with pytest.raises(MacroSplatError, match=message):
-        benchmark(**{"captures": (Path("nowhere"),), **words})
+        run_benchmark(BenchmarkConfig(**{"captures": (Path("nowhere"),), **words}))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

@@ -4,7 +4,7 @@
 
 Prints the wall time against that of a schedule without any gap: specimens x stages x seconds / slots. Nothing competes
 for the processors but the campaign itself, so everything that it does beside sleeping is in the difference: Ray, its
-workers' start, locks, leashes, the books.
+workers' start, locks, supervisors, the books.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from macro_splat.campaign.attempt import Outcome
-from macro_splat.campaign.driver import Campaign, Flight, Progress
+from macro_splat.campaign.driver import Campaign, CampaignProgress, Flight
 from macro_splat.campaign.page import write_overview
 from macro_splat.campaign.ray_cluster import connected
 from macro_splat.campaign.specimen import Specimen, find_specimens
@@ -51,7 +51,7 @@ class Silent:
         if self.first is None:
             self.first = time.monotonic()
 
-    def show(self, progress: Progress, *, last: bool = False) -> None:
+    def show(self, progress: CampaignProgress, *, last: bool = False) -> None:
         pass
 
 

@@ -4,7 +4,8 @@ import signal
 import sys
 from pathlib import Path
 
-from macro_splat.campaign.start import CampaignConfig, start
+from macro_splat.campaign.config import CampaignConfig
+from macro_splat.campaign.start import start
 from macro_splat.compat import one_line_errors
 from tests.campaign.fake_stages import FakeStage
 
@@ -16,7 +17,7 @@ def main() -> int:
     address, specimens, out, seconds = sys.argv[1:]
     one_line_errors.install()
     stages = [FakeStage(name, float(seconds)) for name in STAGES]
-    return start(Path(specimens), Path(out), CampaignConfig(address=address, grace=5.0), stages)
+    return start(CampaignConfig(Path(specimens), Path(out), address=address, grace=5.0), stages)
 
 
 if __name__ == "__main__":

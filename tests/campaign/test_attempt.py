@@ -1,4 +1,4 @@
-"""An attempt as a worker makes it, without Ray: its lock, its leash, its complaint."""
+"""An attempt as a worker makes it, without Ray: its lock, its supervisor, its complaint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from macro_splat.campaign.attempt import Outcome, run_attempt
 from macro_splat.campaign.specimen import Specimen
-from macro_splat.utils.locks import Held, hold
+from macro_splat.utils.locks import Held, hold_file
 from tests.campaign.fake_command import alive
 from tests.campaign.fake_stages import FakeStage, count, journal, make_specimens, parent, wait_until
 
@@ -125,12 +125,12 @@ def test_interrupt_reaches_the_command_whatever_ray_and_shells_have_blocked(tmp_
     wait_until(lambda: (specimen.folder / "train.step").exists())
     process.kill()
     process.communicate()
-    with hold(specimen.lock, wait_s=10):
+    with hold_file(specimen.lock, wait_s=10):
         assert "KeyboardInterrupt" in specimen.log("train", 1).read_text()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a child with its parent")
-def test_command_dies_with_its_leash(tmp_path: Path) -> None:
+def test_command_dies_with_its_supervisor(tmp_path: Path) -> None:
     specimen = beetle(tmp_path)
     process = worker(specimen, seconds=30)
     pid = command_pid(specimen)
@@ -155,10 +155,10 @@ def test_waits_for_another_attempt_and_finds_its_result(tmp_path: Path) -> None:
 
 def test_lock_is_kept_by_who_inherits_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with hold(path) as lock:
+    with hold_file(path) as lock:
         child = subprocess.Popen([sys.executable, "-I", "-S", "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,))
-    with pytest.raises(Held), hold(path):
+    with pytest.raises(Held), hold_file(path):
         pass
     child.communicate(b"\n")
-    with hold(path):
+    with hold_file(path):
         pass

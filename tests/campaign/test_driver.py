@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from macro_splat.campaign.attempt import Outcome
-from macro_splat.campaign.driver import Campaign, Flight, Progress
+from macro_splat.campaign.driver import Campaign, CampaignProgress, Flight
 from macro_splat.campaign.specimen import Specimen, find_specimens
 from macro_splat.campaign.state import State
 from tests.campaign.fake_stages import FakeStage, make_specimens
@@ -66,7 +66,7 @@ class Silent:
     def event(self, flight: Flight, outcome: Outcome, again: bool) -> None:
         pass
 
-    def show(self, progress: Progress, *, last: bool = False) -> None:
+    def show(self, progress: CampaignProgress, *, last: bool = False) -> None:
         pass
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from macro_splat.campaign.start import CampaignConfig, start
+from macro_splat.campaign.config import CampaignConfig
+from macro_splat.campaign.start import start
 from tests.captures import write_capture
 
 STEPS = 150
@@ -20,9 +21,14 @@ def test_capture_to_report(cluster: Any, tmp_path: Path, capsys: pytest.CaptureF
     write_capture(specimens / "ball", views=6)
     (specimens / "no photographs").mkdir()
     config = CampaignConfig(
-        iterations=STEPS, address=cluster.address, cpus=1, train_options="--pipeline.model.num-init-gaussians 300"
+        specimens,
+        out,
+        iterations=STEPS,
+        address=cluster.address,
+        cpus=1,
+        train_options="--pipeline.model.num-init-gaussians 300",
     )
-    assert start(specimens, out, config) == 1
+    assert start(config) == 1
     assert "failed: no photographs: process: error: " in capsys.readouterr().out
 
     folder = out / "ball"

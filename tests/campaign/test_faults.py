@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from macro_splat.campaign.config import CampaignConfig
 from macro_splat.campaign.specimen import find_specimens
-from macro_splat.campaign.start import CampaignConfig, start
+from macro_splat.campaign.start import start
 from macro_splat.campaign.state import State
 from tests.campaign.conftest import add_node
 from tests.campaign.drive import STAGES
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 
 def campaign(cluster: Any, specimens: Path, out: Path, seconds: float = 0.2, retries: int = 2) -> int:
     stages = [FakeStage(name, seconds) for name in STAGES]
-    return start(specimens, out, CampaignConfig(address=cluster.address, retries=retries, grace=5.0), stages)
+    return start(CampaignConfig(specimens, out, address=cluster.address, retries=retries, grace=5.0), stages)
 
 
 def states(specimens: Path, out: Path) -> dict[str, State]:

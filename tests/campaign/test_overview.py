@@ -14,12 +14,13 @@ from rich.console import Console
 
 from macro_splat.campaign import page
 from macro_splat.campaign.attempt import Outcome
-from macro_splat.campaign.driver import Flight, Progress
+from macro_splat.campaign.config import CampaignConfig
+from macro_splat.campaign.driver import CampaignProgress, Flight
 from macro_splat.campaign.page import write_overview
 from macro_splat.campaign.ray_cluster import Node, width
 from macro_splat.campaign.specimen import Specimen, find_specimens
 from macro_splat.campaign.stages import FIGURES, PAGE, THUMBNAIL, Stage, Train, stages_of
-from macro_splat.campaign.start import CampaignConfig, _keep_options, start
+from macro_splat.campaign.start import _keep_options, start
 from macro_splat.campaign.state import Attempt, State, next_stage
 from macro_splat.campaign.table import LiveTable, PlainLines
 from macro_splat.errors import MacroSplatError
@@ -93,7 +94,7 @@ def test_name_that_the_campaign_needs(tmp_path: Path) -> None:
 def test_options_that_no_shell_would_read(tmp_path: Path) -> None:
     folder = make_specimens(tmp_path / "in", {"a": ""})
     with pytest.raises(MacroSplatError, match=r"--train-options .*No closing quotation"):
-        start(folder, tmp_path / "out", CampaignConfig(train_options="--x 'y"))
+        start(CampaignConfig(folder, tmp_path / "out", train_options="--x 'y"))
 
 
 # -- stages --------------------------------------------------------------------------------------------------------
@@ -215,7 +216,7 @@ def test_a_log_that_no_disk_can_hold_is_not_linked(tmp_path: Path) -> None:
 def test_broken_options_are_others(tmp_path: Path, content: str) -> None:
     (tmp_path / "campaign.json").write_text(content)
     with pytest.raises(MacroSplatError, match="was begun with other options"):
-        _keep_options(tmp_path / "campaign.json", CampaignConfig())
+        _keep_options(tmp_path / "campaign.json", CampaignConfig(tmp_path, tmp_path))
 
 
 # -- overview ------------------------------------------------------------------------------------------------------
@@ -289,7 +290,7 @@ def test_live_table_fits_the_terminal(tmp_path: Path) -> None:
     under_way = flights(tmp_path, 40)
     with LiveTable(console) as table:
         table.event(under_way[1], Outcome(False, "error: [bold]broken[/bold]"), again=True)
-        table.show(Progress([flight.state for flight in under_way], under_way))
+        table.show(CampaignProgress([flight.state for flight in under_way], under_way))
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
     assert "beetle [1]: train failed at attempt 1, tried again: error: [bold]broken[/bold]" in shown
@@ -303,7 +304,7 @@ def test_plain_lines(tmp_path: Path) -> None:
     lines, under_way = PlainLines(console), flights(tmp_path, 2)
     lines.event(under_way[1], Outcome(True, seconds=61), again=False)
     lines.event(under_way[1], Outcome(False, "error: " + 60 * "x"), again=False)
-    lines.show(Progress([flight.state for flight in under_way], under_way))
+    lines.show(CampaignProgress([flight.state for flight in under_way], under_way))
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == [
         "beetle [1]: train done in 1:01",

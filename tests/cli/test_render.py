@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -12,15 +13,20 @@ import torch
 from nerfstudio.cameras.cameras import Cameras
 from PIL import Image
 
-from macro_splat.cli.render import render
+from macro_splat.cli.render import render as command
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
-from macro_splat.runs import Run, load_run
+from macro_splat.runs.load import Run, load_run
 from macro_splat.runs.views import depth_range, render_view
 from macro_splat.video.camera_path import read_camera_path
-from macro_splat.video.films import lenses_through
-from macro_splat.video.lens_options import LensOptions
+from macro_splat.video.config import LensOptions, RenderConfig
+from macro_splat.video.lenses import lenses_through
 from tests.end_to_end.commands import FRAME_RATE, viewer_camera_path
+
+
+def render(run: Path, film: Any, **options: Any) -> int:
+    lens = LensOptions(**{name: options.pop(name) for name in ("f_number", "blur", "focus") if name in options})
+    return command(RenderConfig(run, film, lens=lens, **options))
 
 
 def pictures(folder: Path) -> dict[str, np.ndarray]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from macro_splat.export.export import ExportConfig, export
-from macro_splat.runs import Run, load_run
+from macro_splat.export.config import ExportConfig
+from macro_splat.export.export import export_run
+from macro_splat.runs.load import Run, load_run
 
 
 @pytest.fixture(scope="session")
@@ -26,4 +27,4 @@ class Exported:
 def exported(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Everything, with coarse voxels: a matter of seconds."""
     folder = tmp_path_factory.mktemp("exported") / "all"
-    return Exported(folder, export(run, folder, ExportConfig(voxel=0.3)))
+    return Exported(folder, export_run(run, ExportConfig(run.folder, folder, voxel=0.3)))

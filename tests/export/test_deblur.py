@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.export.deblur import SIGMA_STEP_PX, DeblurConfig, deblur, full_size_cameras, picture_names
-from macro_splat.runs import Run, load_run
+from macro_splat.export.config import DeblurConfig
+from macro_splat.export.deblur import SIGMA_STEP_PX, deblur_run, full_size_cameras, picture_names
 from macro_splat.runs.cameras import short_names
+from macro_splat.runs.load import Run, load_run
 from tests.conftest import POD
 from tests.end_to_end.outputs import psnr, read_picture
 
@@ -24,7 +25,7 @@ from tests.end_to_end.outputs import psnr, read_picture
 @pytest.fixture(scope="module")
 def deblurred(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("deblurred") / "out"
-    return out, deblur(run, out, DeblurConfig())
+    return out, deblur_run(run, DeblurConfig(run.folder, out))
 
 
 def test_every_photograph_at_its_size(deblurred: tuple[Path, dict[str, Any]]) -> None:
@@ -108,7 +109,7 @@ def test_a_distorted_photograph(run: Run, tmp_path: Path) -> None:
     full, (x, y, width, height) = cv2.getOptimalNewCameraMatrix(k, lens, (320, 240), 0)
     straight = cv2.undistort(distorted, k, lens, None, full)[y : y + height, x : x + width]
 
-    record = deblur(load_run(run.folder, data=capture), tmp_path / "out", DeblurConfig())
+    record = deblur_run(load_run(run.folder, data=capture), DeblurConfig(run.folder, tmp_path / "out"))
     entry = record["views"][view]
     assert (entry["width"], entry["height"]) == (width, height) != (320, 240)
     assert entry["focal_length_px"] == pytest.approx(full[0, 0], rel=1e-4)
@@ -141,7 +142,7 @@ def test_a_mode_without_a_lens(run: Run, tmp_path: Path) -> None:
     """Sharp pictures only, and no claim about blur."""
     model = SimpleNamespace(lens=None, device=run.model.device, render_training_view=run.model.render_training_view)
     plain = SimpleNamespace(model=model, names=run.names, datamanager=run.datamanager, metadata=run.metadata)
-    record = deblur(plain, tmp_path / "out", DeblurConfig(max_image_edge=32))  # type: ignore[arg-type]
+    record = deblur_run(plain, DeblurConfig(tmp_path, tmp_path / "out", max_image_edge=32))  # type: ignore[arg-type]
     assert "sigma_maps" not in record
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["lens.json", "sharp"]
     assert read_picture(tmp_path / "out" / "sharp" / "000.png").shape == (24, 32, 3)
@@ -157,6 +158,6 @@ def test_refusals(run: Run, tmp_path: Path) -> None:
         ("new", {"max_image_edge": -1}, "must be positive"),
     ):
         with pytest.raises(MacroSplatError, match=complaint):
-            deblur(run, tmp_path / name, DeblurConfig(**options))  # type: ignore[arg-type]
+            deblur_run(run, DeblurConfig(run.folder, tmp_path / name, **options))  # type: ignore[arg-type]
     assert not (tmp_path / "new").exists()
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["precious"]

@@ -16,10 +16,11 @@ from plyfile import PlyData
 from scipy.spatial import cKDTree
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.export.export import EVERYTHING, ExportConfig, export, planned_files
+from macro_splat.export.config import EVERYTHING, ExportConfig
+from macro_splat.export.export import export_run
 from macro_splat.ops.rasterizer import rasterization
-from macro_splat.runs import Run
-from macro_splat.runs.clean import CleanConfig
+from macro_splat.runs.clean_config import CleanConfig
+from macro_splat.runs.load import Run
 from tests.conftest import POD
 from tests.end_to_end.outputs import RENDERED_BACK_DB, psnr, read_splats
 from tests.export.conftest import Exported
@@ -55,7 +56,7 @@ def look(splats: dict[str, Any], frame: dict[str, Any], top: dict[str, Any]) -> 
 def test_the_file_gives_the_model_s_picture(run: Run, tmp_path: Path, keep_all: bool, least_db: float) -> None:
     """In mm and in the world frame, harmonics turned: seen from the capture's own poses."""
     file = tmp_path / "x.ply"
-    record = export(run, file, ExportConfig(keep_all=keep_all))
+    record = export_run(run, ExportConfig(run.folder, file, keep_all=keep_all))
     assert record["unit"] == "mm"
     top, held_out = frames()
     splats = read_splats(file)
@@ -145,14 +146,14 @@ def test_the_mesh_is_the_object(exported: Exported) -> None:
 
 
 def test_the_crop_box(run: Run, tmp_path: Path) -> None:
-    record = export(run, tmp_path / "x.ply", ExportConfig(crop=(0, -100, -100, 100, 100, 100)))
+    record = export_run(run, ExportConfig(run.folder, tmp_path / "x.ply", crop=(0, -100, -100, 100, 100, 100)))
     means = read_splats(tmp_path / "x.ply")["means"]
     assert record["taken_off"]["cropped"] > 0
     assert float(means[:, 0].min()) >= 0
     with pytest.raises(MacroSplatError, match="nothing is left to export"):
-        export(run, tmp_path / "y.ply", ExportConfig(crop=(500, 500, 500, 600, 600, 600)))
+        export_run(run, ExportConfig(run.folder, tmp_path / "y.ply", crop=(500, 500, 500, 600, 600, 600)))
     with pytest.raises(MacroSplatError, match="the box is empty"):
-        export(run, tmp_path / "y.ply", ExportConfig(crop=(0, 0, 0, 1, -1, 1)))
+        export_run(run, ExportConfig(run.folder, tmp_path / "y.ply", crop=(0, 0, 0, 1, -1, 1)))
     assert not (tmp_path / "y.ply").exists()
 
 
@@ -171,33 +172,33 @@ def test_what_is_refused(run: Run, tmp_path: Path, name: str, what: Any, complai
     (tmp_path / "folder" / "splats.spz").write_text("precious")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(MacroSplatError, match=complaint):
-        export(run, tmp_path / name, ExportConfig(what=what))
+        export_run(run, ExportConfig(run.folder, tmp_path / name, what=what))
     assert sorted(tmp_path.rglob("*")) == before
     assert (tmp_path / "there.ply").read_text() == "precious"
 
 
 @pytest.mark.parametrize(
-    ("config", "complaint"),
+    ("options", "complaint"),
     [
-        (ExportConfig(clean=CleanConfig(min_opacity=7)), "--min-opacity 7: must be 0 or more, and less than 1"),
-        (ExportConfig(clean=CleanConfig(min_opacity=-0.1)), "--min-opacity -0.1: must be"),
-        (ExportConfig(clean=CleanConfig(max_size=-1)), "--max-size -1: must be more than 0"),
-        (ExportConfig(clean=CleanConfig(reach=math.nan)), "--reach nan: must be more than 0"),
-        (ExportConfig(voxel=math.inf), "--voxel inf: must be a positive length"),
+        ({"clean": CleanConfig(min_opacity=7)}, "--min-opacity 7: must be 0 or more, and less than 1"),
+        ({"clean": CleanConfig(min_opacity=-0.1)}, "--min-opacity -0.1: must be"),
+        ({"clean": CleanConfig(max_size=-1)}, "--max-size -1: must be more than 0"),
+        ({"clean": CleanConfig(reach=math.nan)}, "--reach nan: must be more than 0"),
+        ({"voxel": math.inf}, "--voxel inf: must be a positive length"),
     ],
 )
-def test_impossible_options(tmp_path: Path, config: ExportConfig, complaint: str) -> None:
+def test_impossible_options(tmp_path: Path, options: dict[str, Any], complaint: str) -> None:
     """By name and value, before the run is loaded."""
     with pytest.raises(MacroSplatError, match=f"^{re.escape(complaint)}"):
-        planned_files(tmp_path / "x.ply", config)
+        ExportConfig(tmp_path, tmp_path / "x.ply", **options).planned_files()
 
 
 def test_endings_in_capitals(run: Run, tmp_path: Path) -> None:
     for name in ("A.PLY", "A.Splat", "A.SPZ"):
-        export(run, tmp_path / name, ExportConfig())
+        export_run(run, ExportConfig(run.folder, tmp_path / name))
         assert (tmp_path / name).stat().st_size > 1000
-    export(run, tmp_path / "M.PLY", ExportConfig(what="mesh", voxel=1.0))
-    export(run, tmp_path / "P.PLY", ExportConfig(what="points", voxel=1.0))
+    export_run(run, ExportConfig(run.folder, tmp_path / "M.PLY", what="mesh", voxel=1.0))
+    export_run(run, ExportConfig(run.folder, tmp_path / "P.PLY", what="points", voxel=1.0))
     assert (
         PlyData.read(str(tmp_path / "P.PLY"))["vertex"].count == PlyData.read(str(tmp_path / "M.PLY"))["vertex"].count
     )
@@ -205,5 +206,5 @@ def test_endings_in_capitals(run: Run, tmp_path: Path) -> None:
 
 def test_overwrite(run: Run, tmp_path: Path) -> None:
     (tmp_path / "x.ply").write_text("old")
-    export(run, tmp_path / "x.ply", ExportConfig(overwrite=True))
+    export_run(run, ExportConfig(run.folder, tmp_path / "x.ply", overwrite=True))
     assert len(read_splats(tmp_path / "x.ply")["means"]) > 1000

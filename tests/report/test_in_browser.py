@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from macro_splat.report.capture_report import write_capture_report
 from macro_splat.report.training_report import write_training_report
-from macro_splat.runs import load_run
+from macro_splat.runs.load import load_run
 from tests.browser.offline_page import asks_for_nothing
 from tests.report.outputs import write_output
 

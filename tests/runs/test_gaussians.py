@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from macro_splat.runs.frame import Frame, output_frame
+from macro_splat.runs.frame import OutputFrame, output_frame
 from macro_splat.runs.gaussians import Gaussians
 from tests.end_to_end.outputs import psnr
 from tests.runs.splats import looking_at_origin, random_splats
@@ -24,9 +24,9 @@ def picture(gaussians: Gaussians, world_to_camera: torch.Tensor, near: float) ->
 def test_a_moved_object_from_a_moved_camera(degree: int, scale: float) -> None:
     gaussians = random_splats(degree=degree)
     rotation = torch.from_numpy(Rotation.random(rng=4).as_matrix())
-    frame = Frame(scale, rotation, torch.tensor([3.0, -40.0, 7.0]).double(), "mm")
+    frame = OutputFrame(scale, rotation, torch.tensor([3.0, -40.0, 7.0]).double(), "mm")
     pose = torch.tensor([[1.0, 0, 0, 0.2], [0, 1, 0, -0.1], [0, 0, 1, 2.5]])  # OpenGL: looks along -z
-    still = Frame(1.0, torch.eye(3).double(), torch.zeros(3).double(), "mm")
+    still = OutputFrame(1.0, torch.eye(3).double(), torch.zeros(3).double(), "mm")
     before = picture(gaussians, still.world_to_camera(pose), 0.01)
     after = picture(frame.move(gaussians), frame.world_to_camera(pose), 0.01 * scale)
     assert before.std() > 0.1

@@ -12,7 +12,7 @@ import torch
 from nerfstudio.utils.eval_utils import eval_setup
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.runs import Run, find_run, load_run
+from macro_splat.runs.load import Run, find_run, load_run
 from macro_splat.training.config_file import read_config
 from tests.conftest import POD, TRAINED_ITERATIONS
 

@@ -16,7 +16,7 @@ import torch
 from nerfstudio.utils import eval_utils
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.runs import load_run
+from macro_splat.runs.load import load_run
 from macro_splat.training.checkpoints import check_whole, checkpoints_in, damage, newest_whole
 from tests.captures import write_capture
 from tests.training.test_training import ns_train

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from macro_splat.runs import load_run
+from macro_splat.runs.load import load_run
 from tests.captures import write_capture
 
 RUNS = Path(__file__).with_name("runs")

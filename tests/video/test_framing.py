@@ -9,7 +9,7 @@ import pytest
 import torch
 from nerfstudio.cameras.cameras import Cameras
 
-from macro_splat.runs import load_run
+from macro_splat.runs.load import load_run
 from macro_splat.video.films import orbit_film
 from macro_splat.video.framing import FARTHEST, all_in_frame
 from macro_splat.video.path import orbit

@@ -12,7 +12,8 @@ import torch
 from macro_splat.data.lens import Lens
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
-from macro_splat.video.lens_options import LensOptions
+from macro_splat.video.config import LensOptions
+from macro_splat.video.lenses import lens_for
 
 LENS = replace(Lens.unknown(1), f_number=torch.tensor([[2.8]]), focal_length_mm=torch.tensor([[50.0]]))
 IN_MM = {"dataparser_scale": 0.01, "mm_per_unit": 1.0, "lens": LENS}
@@ -26,7 +27,7 @@ def run(metadata: dict[str, Any], *, lens: bool = True) -> Any:
 
 
 def test_nothing_said_is_sharp() -> None:
-    assert LensOptions().lens_for(run(IN_MM), CAMERA) is None
+    assert lens_for(LensOptions(), run(IN_MM), CAMERA) is None
 
 
 @pytest.mark.parametrize(
@@ -39,24 +40,24 @@ def test_nothing_said_is_sharp() -> None:
     ],
 )
 def test_what_is_not_said_is_as_photographed(options, focus_distance: float, aperture_radius: float) -> None:
-    lens = options.lens_for(run(IN_MM), CAMERA)
+    lens = lens_for(options, run(IN_MM), CAMERA)
     assert (lens.focus_distance, lens.aperture_radius) == pytest.approx((focus_distance, aperture_radius))
 
 
 def test_without_a_scale_the_units_are_the_scenes() -> None:
     unknown = run({"dataparser_scale": 0.5, "mm_per_unit": None})
-    lens = LensOptions(blur=2.0, focus=3.0).lens_for(unknown, CAMERA)
+    lens = lens_for(LensOptions(blur=2.0, focus=3.0), unknown, CAMERA)
     assert lens is not None
     assert (lens.focus_distance, lens.aperture_radius) == pytest.approx((1.5, 0.16))
     with pytest.raises(MacroSplatError, match=r"--f-number 4: .*--blur"):
-        LensOptions(f_number=4.0).lens_for(unknown, CAMERA)
+        lens_for(LensOptions(f_number=4.0), unknown, CAMERA)
 
 
 def test_a_model_without_a_lens_needs_all_of_it() -> None:
-    lens = LensOptions(f_number=2.0, focus=110.0).lens_for(run(IN_MM, lens=False), CAMERA)
+    lens = lens_for(LensOptions(f_number=2.0, focus=110.0), run(IN_MM, lens=False), CAMERA)
     assert lens == VirtualLens(1.1, 0.125)
     with pytest.raises(MacroSplatError, match="without a lens; give both --f-number and --focus"):
-        LensOptions(blur=2.0).lens_for(run(IN_MM, lens=False), CAMERA)
+        lens_for(LensOptions(blur=2.0), run(IN_MM, lens=False), CAMERA)
 
 
 NAN, INF = float("nan"), float("inf")
@@ -80,7 +81,7 @@ def test_a_lens_that_cannot_be(values: dict[str, float], message: str) -> None:
 
 def test_a_focus_nearer_than_anything_is_shown() -> None:
     with pytest.raises(MacroSplatError, match=r"--focus 0\.001: nothing nearer than 1 mm"):
-        LensOptions(focus=0.001).lens_for(run(IN_MM), CAMERA)
+        lens_for(LensOptions(focus=0.001), run(IN_MM), CAMERA)
 
 
 @pytest.mark.parametrize(
