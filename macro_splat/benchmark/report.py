@@ -12,10 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from macro_splat.benchmark.crops import make_sheet, strips_by_capture
 from macro_splat.benchmark.modes import Mode, Variant
-from macro_splat.benchmark.page import make_page
+from macro_splat.benchmark.page import make_results_page
 from macro_splat.benchmark.plan import Entry, plan
 from macro_splat.benchmark.suite import Row, run_all
-from macro_splat.benchmark.tables import COLUMNS, derive, markdown_table, means, notes, text_table
+from macro_splat.benchmark.tables import METRICS, derive, markdown_table, means, notes, text_table
 from macro_splat.errors import MacroSplatError
 from macro_splat.utils.atomic import atomic_write
 
@@ -57,7 +57,7 @@ def run_and_report(
     print_tables(records, console)
     strips = strips_by_capture(rows)
     with atomic_write(output / "index.html", "w") as file:
-        file.write(make_page(records, strips, iterations, seed))
+        file.write(make_results_page(records, strips, iterations, seed))
     for (capture, variant), own in strips.items():
         sheet = output / "cutouts" / f"{capture}-{variant}.jpg"
         sheet.parent.mkdir(exist_ok=True)
@@ -72,7 +72,7 @@ def write_files(records: Sequence[dict[str, Any]], output: Path) -> None:
         "rows": records,
         "means": means(records),
         "notes": notes(records),
-        "columns": {column.key: column.explanation for column in COLUMNS},
+        "columns": {column.key: column.explanation for column in METRICS},
     }
     with atomic_write(output / "results.json", "w") as file:
         json.dump(content, file, indent=1)
