@@ -57,7 +57,9 @@ METRICS = (
         badness=_more_is_better,
     ),
     Metric("ssim", "SSIM", "structural similarity, 1 = equal", "{:.4f}".format, badness=_more_is_better),
-    Metric("lpips", "LPIPS", "perceptual distance (AlexNet)", "{:.3f}".format, essential=False, badness=_less_is_better),
+    Metric(
+        "lpips", "LPIPS", "perceptual distance (AlexNet)", "{:.3f}".format, essential=False, badness=_less_is_better
+    ),
     Metric(
         "sharpness_ratio",
         "sharp",
@@ -113,12 +115,14 @@ METRICS = (
     ),
     Metric("gaussians", "Gaussians", "size of the model", "{:,.0f}".format, essential=False),
     Metric("seconds", "s", "wall-clock time of the training", "{:.0f}".format),
-    Metric("cpu_seconds", "CPU s", "processor time of the training, over all threads", "{:.0f}".format, essential=False),
+    Metric(
+        "cpu_seconds", "CPU s", "processor time of the training, over all threads", "{:.0f}".format, essential=False
+    ),
 )
 
 
 def derive(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return one dictionary per row: capture, mode, variant, the figures, and the gap closed where both bounds are there.
+    """Return a dictionary per row: capture, mode, variant, the figures, the gap closed where both bounds are there.
 
     Lengths are in mm where the scene's unit is known. `gap_closed` compares within the variant,
     `gap_closed_exact_poses` takes the upper bound from the variant `given`.
@@ -151,9 +155,10 @@ def derive(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def means(records: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Return means over the captures that are judged alike, by title: one record per variant and mode, if it ran on several.
+    """Return means over the captures that are judged alike, by title.
 
-    With the mean of the gaps closed comes the least of them, `gap_closed_least`.
+    There is one record per variant and mode that ran on several captures. With the mean of the gaps closed comes the
+    least of them, `gap_closed_least`.
     """
     result = {}
     for way, title in (("sharp", "mean over the captures"), ("reblurred", "mean over the captures without truth")):

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-
-
 BLUE, ORANGE, GREY = "#31688e", "#d97706", "#9a9a9a"
 
 

@@ -1,13 +1,12 @@
 """Modes and variants: what they set, and names that do not exist."""
 
 import copy
-import inspect
 from typing import get_args
 
 import pytest
 
+from macro_splat.benchmark.config import BenchmarkConfig
 from macro_splat.benchmark.modes import ABLATIONS, MODE_KEY, MODES, VARIANTS, apply_overrides, choose
-from macro_splat.cli.benchmark import benchmark
 from macro_splat.defocus.config import Mode
 from macro_splat.errors import MacroSplatError
 from macro_splat.method import macro_splat
@@ -27,7 +26,7 @@ def test_every_variant_names_something_that_is_there(variant) -> None:
 
 def test_every_way_to_model_the_blur_can_be_compared() -> None:
     assert {mode.overrides[MODE_KEY] for mode in MODES} == set(get_args(Mode))
-    assert inspect.signature(benchmark).parameters["modes"].default == tuple(mode.name for mode in MODES)
+    assert BenchmarkConfig.modes == tuple(mode.name for mode in MODES)
 
 
 def test_every_ablation_differs_from_our_default() -> None:
