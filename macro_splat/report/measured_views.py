@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +43,16 @@ class MeasuredView:
     """[H, W, 3] by what they are; none of a view that is only measured."""
     coc_px: NDArray[np.float32] | None = None
     """[H, W] signed diameter of the circle of confusion in pixels, NaN where nothing is."""
+
+
+def mean_figures(views: Sequence[MeasuredView]) -> dict[str, float]:
+    """Return means over views by `held_out_` or `training_` and the names of `MeasuredView.figures`."""
+    values: dict[str, list[float]] = {}
+    for view in views:
+        where = "held_out" if view.index is None else "training"
+        for name, value in view.figures.items():
+            values.setdefault(f"{where}_{name}", []).append(value)
+    return {name: fmean(of) for name, of in values.items()}
 
 
 @torch.no_grad()

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from macro_splat.errors import MacroSplatError
 from macro_splat.report.page import embedded_jpeg, embedded_png
+from macro_splat.report.thumbnails import broken_file
 
 BUDGET_BYTES = 1_000_000
 """Of all previews as they stand in the page; stacks beyond it have none."""
@@ -69,8 +69,7 @@ def _load(path: Path) -> Image.Image:
             image.load()
             return image
     except (OSError, ValueError, SyntaxError) as error:  # Pillow's complaints
-        reason = " ".join(str(error).split())[:120]
-        raise MacroSplatError(f"{path} is broken ({reason}); delete it and process the photographs again") from error
+        raise broken_file(path, error) from error
 
 
 def _embed(picture: Image.Image, chosen: Image.Image, identity: str, count: int) -> StackPreview:

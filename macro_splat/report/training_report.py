@@ -16,7 +16,15 @@ from PIL import Image
 from macro_splat.ops.color_maps import signed_colors
 from macro_splat.report.events import Scalar, read_scalars
 from macro_splat.report.lens_view import focus_chart, focus_in_space
-from macro_splat.report.measured_views import PHOTOGRAPH, REBLURRED, SHARP, TRUTH, MeasuredView, measure_views
+from macro_splat.report.measured_views import (
+    PHOTOGRAPH,
+    REBLURRED,
+    SHARP,
+    TRUTH,
+    MeasuredView,
+    mean_figures,
+    measure_views,
+)
 from macro_splat.report.page import Tile, duration, make_page, static
 from macro_splat.report.run_geometry import SHARP_PX, RunGeometry, run_geometry
 from macro_splat.report.training_curves import training_curves
@@ -117,14 +125,14 @@ def _tiles(
     scalars: Mapping[str, Sequence[Scalar]],
     record: Mapping[str, Any] | None,
 ) -> Iterator[Tile]:
-    truth, held_out = _mean(views, "truth_psnr", True), _mean(views, "sharp_psnr", True)
-    if truth is not None:
-        yield Tile("sharp, at new views", f"{truth:.1f} dB", "against all-in-focus photographs")
-    elif held_out is not None:
-        yield Tile("sharp, at new views", f"{held_out:.1f} dB", "against blurred photographs")
-    blurred, sharp = _mean(views, "blurred_psnr", False), _mean(views, "sharp_psnr", False)
-    if blurred is not None and sharp is not None:
-        yield Tile("explains its photographs", f"{blurred:.1f} dB", f"re-blurred; sharp {sharp:.1f} dB")
+    psnr = {name: f"{value:.1f} dB" for name, value in mean_figures(views).items()}
+    if "held_out_truth_psnr" in psnr:
+        yield Tile("sharp, at new views", psnr["held_out_truth_psnr"], "against all-in-focus photographs")
+    elif "held_out_sharp_psnr" in psnr:
+        yield Tile("sharp, at new views", psnr["held_out_sharp_psnr"], "against blurred photographs")
+    if "training_blurred_psnr" in psnr:
+        note = f"re-blurred; sharp {psnr['training_sharp_psnr']}"
+        yield Tile("explains its photographs", psnr["training_blurred_psnr"], note)
     yield Tile("Gaussians", f"{int(run.model.num_points):,}", f"after {run.step + 1:,} steps")
     size = _size_text(geometry, 3)
     if size is not None:
@@ -140,11 +148,6 @@ def _tiles(
     seconds = _seconds(scalars, record)
     if seconds is not None:
         yield Tile("training", duration(seconds), _rate(run, seconds, record))
-
-
-def _mean(views: Sequence[MeasuredView], name: str, held_out: bool) -> float | None:
-    values = [v.figures[name] for v in views if name in v.figures and (v.index is None) == held_out]
-    return fmean(values) if values else None
 
 
 def _size_text(geometry: RunGeometry, digits: int) -> str | None:
