@@ -17,10 +17,10 @@ from macro_splat.benchmark.suite import Row
 Picture = NDArray[np.uint8]
 EDGE_SHARE = 0.32
 """Edge of a cut-out, as a share of the picture's height."""
-SMALLEST_EDGE = 24
+MIN_EDGE_PX = 24
 SHEET_TILE_PX, SHEET_MARGIN_PX, SHEET_CAPTION_PX = 260, 6, 22
 """Of a sheet: edge of a cut-out, space between two, height of the captions."""
-MOST_STRIPS = {"train": 3, "test": 2}
+MAX_STRIPS = {"train": 3, "test": 2}
 """Of training views, whose photographs are blurred, and of held-out views."""
 
 
@@ -43,7 +43,7 @@ class Strip:
 
 
 def strips_by_capture(rows: Sequence[Row]) -> dict[tuple[str, str], list[Strip]]:
-    """Strips by the names of capture and variant, where there are any."""
+    """Return strips by the names of capture and variant, where there are any."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.entry.capture, row.entry.variant.name), []).append(row)
@@ -52,7 +52,7 @@ def strips_by_capture(rows: Sequence[Row]) -> dict[tuple[str, str], list[Strip]]
 
 
 def make_strips(rows: Sequence[Row]) -> list[Strip]:
-    """Strips of the views with the most to gain: photograph | every mode | truth.
+    """Return strips of the views with the most to gain: photograph | every mode | truth.
 
     Args:
         rows: of one capture and one variant, with their results. Modes of the same view show the same pixels.
@@ -65,14 +65,14 @@ def make_strips(rows: Sequence[Row]) -> list[Strip]:
     views = sorted(path.name[: -len(".render.png")] for path in _folder(plain[0]).glob("*.render.png"))
     scored = [(_strip(view, done, plain), view) for view in views]
     chosen: list[Strip] = []
-    for split, most in MOST_STRIPS.items():
+    for split, count in MAX_STRIPS.items():
         own = [scored_strip for scored_strip, view in scored if view.startswith(f"{split}-")]
-        chosen += [strip for _, strip in sorted(own, key=lambda each: -each[0])[:most]]
+        chosen += [strip for _, strip in sorted(own, key=lambda each: -each[0])[:count]]
     return chosen
 
 
 def make_sheet(strips: Sequence[Strip]) -> Image.Image:
-    """Strips below each other as one picture, with captions above: for documents that cannot show the page."""
+    """Return strips below each other as one picture, with captions above: for documents that cannot show the page."""
     columns = [tile.caption for tile in strips[0].tiles]
     pitch = SHEET_TILE_PX + SHEET_MARGIN_PX
     size = (len(columns) * pitch - SHEET_MARGIN_PX, len(strips) * pitch - SHEET_MARGIN_PX + SHEET_CAPTION_PX)
@@ -91,7 +91,7 @@ def make_sheet(strips: Sequence[Strip]) -> Image.Image:
 
 
 def _strip(view: str, rows: Sequence[Row], plain: Sequence[Row]) -> tuple[float, Strip]:
-    """With the detail per pixel that the cut-out has to show."""
+    """Return the strip, and the detail per pixel that its cut-out has to show."""
     photograph, truth, mask = (
         _load(_folder(plain[0]) / f"{view}.{kind}.png") for kind in ("photograph", "truth", "mask")
     )
@@ -102,7 +102,7 @@ def _strip(view: str, rows: Sequence[Row], plain: Sequence[Row]) -> tuple[float,
     if truth is not None:
         gain = _detail(truth) - (_detail(photograph) if is_blurred else others[0])
     else:  # where some render has more detail than the photograph, within the neighbourhood: edges may lie a little off
-        around = max(SMALLEST_EDGE // 2, round(EDGE_SHARE * photograph.shape[0] / 8))
+        around = max(MIN_EDGE_PX // 2, round(EDGE_SHARE * photograph.shape[0] / 8))
         shown, known = (ndimage.uniform_filter(d, around) for d in (np.max(others, axis=0), _detail(photograph)))
         gain = np.maximum(shown - known, 0.0)
     if mask is not None:
@@ -117,14 +117,14 @@ def _strip(view: str, rows: Sequence[Row], plain: Sequence[Row]) -> tuple[float,
 
 
 def _detail(picture: Picture) -> NDArray[np.float64]:
-    """Gradient energy of every pixel [H, W]."""
+    """Return the gradient energy of every pixel [H, W]."""
     grey = picture.astype(np.float64).mean(axis=-1) / 255.0
     return ndimage.sobel(grey, axis=0) ** 2 + ndimage.sobel(grey, axis=1) ** 2
 
 
 def _best_window(score: NDArray[np.float64]) -> tuple[slice, slice]:
-    """The square with the largest sum of the score, inside the picture."""
-    edge = min(*score.shape, max(SMALLEST_EDGE, round(EDGE_SHARE * score.shape[0])))
+    """Return the square with the largest sum of the score, inside the picture."""
+    edge = min(*score.shape, max(MIN_EDGE_PX, round(EDGE_SHARE * score.shape[0])))
     sums = np.pad(score.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     totals = sums[edge:, edge:] - sums[:-edge, edge:] - sums[edge:, :-edge] + sums[:-edge, :-edge]
     top, left = np.unravel_index(int(totals.argmax()), totals.shape)

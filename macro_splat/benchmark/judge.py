@@ -32,7 +32,7 @@ SHOWN_TRAINING_VIEWS = 3
 
 
 @dataclass(frozen=True)
-class _View:
+class _JudgedView:
     """A view as the model shows it, and what is known of it."""
 
     picture: Tensor
@@ -69,7 +69,7 @@ class Judge:
         self.drift = self._drift()
 
     def figures(self) -> dict[str, Any]:
-        """Every figure by name; means over the held-out views, medians over the training views' lenses.
+        """Return every figure by name: means over the held-out views, medians over the training views' lenses.
 
         Lengths are in scene units. What the capture has no truth for is left out.
         """
@@ -91,7 +91,7 @@ class Judge:
         }
 
     def save_pictures(self, folder: Path) -> None:
-        """Renders, photographs, truths and masks as PNG: `<split>-<name>.<render|photograph|truth|mask>.png`.
+        """Write renders, photographs, truths and masks as PNG, `<split>-<name>.<render|photograph|truth|mask>.png`.
 
         All held-out views, and some training views, where the photograph is blurred.
         """
@@ -104,14 +104,14 @@ class Judge:
 
     # -- views ---------------------------------------------------------------------------------------------------
 
-    def _held_out(self, index: int) -> _View:
+    def _held_out(self, index: int) -> _JudgedView:
         camera, batch = self.held_out[index]
         frame = self._frame(self.data.eval_dataset, index)
         camera.camera_to_worlds = self.drift.move_camera(self._true_pose(frame))[None].to(self.model.device)
         truth = batch.get("sharp_image")
         return self._view(camera, batch["image"], truth, batch.get("mask"), batch.get("depth_truth"))
 
-    def _training(self, index: int) -> _View:
+    def _training(self, index: int) -> _JudgedView:
         dataset = self.data.train_dataset
         camera = dataset.cameras[index : index + 1].to(self.model.device)
         camera.camera_to_worlds = self._optimised_pose(index)[None]
@@ -122,7 +122,7 @@ class Judge:
     @torch.no_grad()
     def _view(
         self, camera: Cameras, photograph: Tensor, sharp: Tensor | None, mask: Tensor | None, depth: Tensor | None
-    ) -> _View:
+    ) -> _JudgedView:
         training = self.model.training
         self.model.eval()
         outputs = self.model.get_outputs_for_camera(camera)
@@ -132,7 +132,7 @@ class Judge:
         def composited(image: Tensor) -> Tensor:
             return model.composite_with_background(model.get_gt_img(image).cpu(), background)
 
-        return _View(
+        return _JudgedView(
             picture=outputs["rgb"].cpu(),
             # The drift's scale is the model's alone.
             depth=outputs["depth"].cpu() / self.drift.scale,
@@ -148,20 +148,20 @@ class Judge:
         return self.frames[Path(dataset.image_filenames[index])]
 
     def _true_pose(self, frame: Frame) -> Tensor:
-        """[3, 4] in model units, before any drift."""
+        """Return the pose [3, 4] in model units, before any drift."""
         pose = self.transform[:, :3] @ frame.camera_to_world[:3]
         pose[:, 3] = self.scale * (pose[:, 3] + self.transform[:, 3])
         return torch.from_numpy(pose).float()
 
     def _optimised_pose(self, index: int) -> Tensor:
-        """[3, 4] of a training view, as the training left it."""
+        """Return the pose [3, 4] of a training view, as the training left it."""
         camera = self.data.train_dataset.cameras[index : index + 1].to(self.model.device)
         camera.metadata = {"cam_idx": index}
         with torch.no_grad():
             return self.model.camera_optimizer.apply_to_camera(camera)[0]
 
     def _drift(self) -> Similarity:
-        """Of the scene and all training poses together, where these could move."""
+        """Return the common drift of the scene and all training poses, where these could move."""
         still = Similarity(1.0, torch.eye(3), torch.zeros(3))
         dataset = self.data.train_dataset
         indices = range(len(dataset))
@@ -176,7 +176,7 @@ class Judge:
 
     # -- figures -------------------------------------------------------------------------------------------------
 
-    def _figures_of(self, view: _View) -> dict[str, float]:
+    def _figures_of(self, view: _JudgedView) -> dict[str, float]:
         picture, truth = view.picture, view.sharp
         figures: dict[str, float] = {}
         if truth is None:
@@ -193,7 +193,7 @@ class Judge:
         return figures
 
     def _lens_figures(self) -> dict[str, float]:
-        """Errors of the lenses that were learnt, against the capture's optics keys."""
+        """Return errors of the lenses that were learnt, against the capture's optics keys."""
         lens, dataset = self.model.lens, self.data.train_dataset
         if lens is None:
             return {}
@@ -217,12 +217,12 @@ class Judge:
             figures["coc_radius_error_px"] = float(np.median(radii))
         return figures
 
-    def _save(self, stem: Path, view: _View) -> None:
+    def _save(self, stem: Path, view: _JudgedView) -> None:
         for name, image in self._pictures(view):
             pixels = (255.0 * image.clamp(0.0, 1.0)).round().byte().numpy()
             Image.fromarray(pixels).save(stem.with_name(f"{stem.name}.{name}.png"))
 
-    def _pictures(self, view: _View) -> Iterator[tuple[str, Tensor]]:
+    def _pictures(self, view: _JudgedView) -> Iterator[tuple[str, Tensor]]:
         yield "render", view.picture
         yield "photograph", view.photograph
         if view.sharp is not None:

@@ -1,4 +1,4 @@
-"""What a benchmark compares: modes (how the blur is modelled) and variants (what the capture tells)."""
+"""What a benchmark compares: modes (how the blur is modelled) and variants (what the capture gives)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Mode:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Dotted path into the trainer's config -> value, or a function of the number of iterations that gives it."""
     uses_lens: bool = True
-    """Whether it looks at the capture's optics; if not, variants that differ in these alone share one run."""
+    """It looks at the capture's optics; if not, variants that differ in these alone share one run."""
     uses_sharp: bool = False
     """Trains on the all-in-focus photographs, so the capture must have them."""
     needs_stacks: bool = False
@@ -33,7 +33,7 @@ class Mode:
     """Makes another capture of the one in the first folder, in the second one; training reads that."""
 
     def overrides_for(self, iterations: int) -> dict[str, Any]:
-        """The overrides as values."""
+        """Return the overrides as values."""
         return {path: value(iterations) if callable(value) else value for path, value in self.overrides.items()}
 
 
@@ -130,7 +130,7 @@ Named = TypeVar("Named", Mode, Variant)
 
 
 def choose(kind: str, known: tuple[Named, ...], names: Iterable[str]) -> list[Named]:
-    """Those with the given names, in the known order, each once.
+    """Return those with the given names, in the known order, each once.
 
     Raises:
         MacroSplatError: there is no such name.

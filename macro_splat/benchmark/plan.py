@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from macro_splat.benchmark.config import BenchmarkConfig
 from macro_splat.benchmark.modes import Mode, Variant, apply_overrides
 from macro_splat.capture import Capture, read_capture
 from macro_splat.errors import MacroSplatError
@@ -35,7 +36,7 @@ class RunSpec:
     seed: int
 
     def config(self) -> Any:
-        """The trainer's settings."""
+        """Return the trainer's settings."""
         from macro_splat.method import macro_splat
 
         config: Any = copy.deepcopy(macro_splat.config)
@@ -50,7 +51,7 @@ class RunSpec:
         return config
 
     def key(self, digests: dict[str, str] | None = None) -> str:
-        """Digest of all that decides the result: capture, settings, iterations, seed and version of the package.
+        """Return a digest of all that decides the result: capture, settings, iterations, seed, package version.
 
         ``digests``: of captures, by path, as far as they are known; what is found out is added.
         """
@@ -64,13 +65,13 @@ class RunSpec:
         return hashlib.sha256(json.dumps([content, repr(config), version]).encode()).hexdigest()
 
     def write(self, path: Path) -> None:
-        """As JSON."""
+        """Write it as JSON."""
         with atomic_write(path, "w") as file:
             json.dump(asdict(self), file, indent=1)
 
     @staticmethod
     def read(path: Path) -> RunSpec:
-        """What `write` wrote."""
+        """Return what `write` wrote."""
         return RunSpec(**json.loads(path.read_text()))
 
 
@@ -86,23 +87,13 @@ class Entry:
     skipped: str = ""
 
 
-def plan(
-    captures: Sequence[Path],
-    modes: Sequence[Mode],
-    variants: Sequence[Variant],
-    iterations: int,
-    seed: int,
-    prepared: Path,
-) -> list[Entry]:
-    """All rows, after a look at every capture.
-
-    Args:
-        captures: folders. prepared: folder for captures that modes make of them.
+def plan(config: BenchmarkConfig, modes: Sequence[Mode], variants: Sequence[Variant]) -> list[Entry]:
+    """Return all rows, after a look at every capture; captures that modes make of them come into `prepared/`.
 
     Raises:
         MacroSplatError: a capture is broken, or two have the same name.
     """
-    folders = [_folder(path) for path in captures]
+    folders = [_folder(path) for path in config.captures]
     names = [folder.name for folder in folders]
     if twice := {name for name in names if names.count(name) > 1}:
         raise MacroSplatError(f"two captures are named {sorted(twice)[0]}; rename one folder, the table goes by names")
@@ -112,7 +103,7 @@ def plan(
         for variant in variants:
             for mode in modes:
                 reason = _why_not(mode, variant, folder, capture)
-                spec = None if reason else _spec(mode, variant, folder, capture, iterations, seed, prepared)
+                spec = None if reason else _spec(mode, variant, folder, config)
                 entries.append(Entry(folder.name, mode, variant, spec, reason))
     return entries
 
@@ -137,27 +128,26 @@ def _why_not(mode: Mode, variant: Variant, folder: Path, capture: Capture) -> st
     return ""
 
 
-def _spec(
-    mode: Mode, variant: Variant, folder: Path, capture: Capture, iterations: int, seed: int, prepared: Path
-) -> RunSpec:
-    told = {} if variant.lens_only and not mode.uses_lens else dict(variant.overrides)
+def _spec(mode: Mode, variant: Variant, folder: Path, config: BenchmarkConfig) -> RunSpec:
+    # Modes that do not look at the lens share the runs of the variant that gives it.
+    as_given = variant.lens_only and not mode.uses_lens
     if mode.prepare is not None:
-        target = prepared / f"{folder.name}-{mode.name}"
+        target = config.output / "prepared" / f"{folder.name}-{mode.name}"
         mode.prepare(folder, target)
         folder = target
     return RunSpec(
         data=str(folder / variant.file),
         reference=str(folder / REFERENCE_FILE),
         mode=mode.name,
-        variant="given" if variant.lens_only and not mode.uses_lens else variant.name,
-        overrides={**told, **mode.overrides_for(iterations)},
-        iterations=iterations,
-        seed=seed,
+        variant="given" if as_given else variant.name,
+        overrides={**({} if as_given else variant.overrides), **mode.overrides_for(config.iterations)},
+        iterations=config.iterations,
+        seed=config.seed,
     )
 
 
 def _digest(path: Path) -> str:
-    """Of the description of a capture and every file that it names."""
+    """Return a digest of the description of a capture and every file that it names."""
     digest = hashlib.sha256(path.read_bytes())
     capture = read_capture(path)
     files = {f for frame in capture.frames for f in (frame.image, frame.sharp, frame.depth, frame.mask) if f}

@@ -70,7 +70,7 @@ def train_and_judge(spec: RunSpec, folder: Path, key: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Of the program."""
+    """Run the program."""
     from macro_splat.compat import one_line_errors
 
     one_line_errors.install()

@@ -7,13 +7,13 @@ import hashlib
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
-WITHOUT_EFFECT = ("cli", "export", "render", "report", "viewer")
-"""Folders that no training or judging uses."""
+WITHOUT_EFFECT = ("campaign", "cli", "export", "report", "video", "viewer")
+"""Rooms that no training or judging uses."""
 
 
 @functools.cache
 def source_digest() -> str:
-    """Digest of the package's source files: during development the version stays while the code changes."""
+    """Return a digest of the package's source files: during development the version stays while the code changes."""
     digest = hashlib.sha256()
     for file in sorted(PACKAGE.rglob("*.py")):
         name = file.relative_to(PACKAGE)

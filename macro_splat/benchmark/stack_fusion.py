@@ -1,6 +1,6 @@
 """The photographer's way with focus stacks: every stack becomes one all-in-focus picture before anything is trained.
 
-See `capture/stacks/fusion.py`. Slices are not warped: they are taken at the one pose that the capture gives them, as
+See `process/stacks/fusion.py`. Slices are not warped: they are taken at the one pose that the capture gives them, as
 far as it does.
 """
 
@@ -18,10 +18,10 @@ from macro_splat.capture import Frame, read_capture
 from macro_splat.errors import MacroSplatError
 from macro_splat.process.stacks.fusion import Picture, fuse_stack
 
-FORGOTTEN = ("sharp_file_path", "depth_file_path", "stack_id", "stack_index")
-"""Keys of a slice that the fused picture has no need of."""
-UNKNOWN = ("focus_distance", "aperture_radius", "f_number", "stack_motion")
-"""Keys that do not hold for the fused picture, whatever the top level says."""
+DROPPED_KEYS = ("sharp_file_path", "depth_file_path", "stack_id", "stack_index")
+"""Of a slice that the fused picture has no need of."""
+UNKNOWN_KEYS = ("focus_distance", "aperture_radius", "f_number", "stack_motion")
+"""Those that do not hold for the fused picture, whatever the top level says."""
 
 
 def fuse_capture(source: Path, target: Path) -> None:
@@ -31,7 +31,8 @@ def fuse_capture(source: Path, target: Path) -> None:
     counterpart; a fused picture has the name, pose and intrinsics of the middle slice of its stack.
 
     Args:
-        source: the capture's folder. target: made anew.
+        source: the capture's folder.
+        target: made anew.
 
     Raises:
         MacroSplatError: the source is broken or has no stacks.
@@ -68,7 +69,7 @@ def fuse_capture(source: Path, target: Path) -> None:
 def _fused_description(
     transforms: dict[str, Any], representative: dict[str, str], source: Path, target: Path
 ) -> dict[str, Any]:
-    """The description of the fused capture; files that it keeps are copied."""
+    """Return the description of the fused capture; files that it keeps are copied."""
     frames = []
     for frame in transforms["frames"]:
         name = Path(frame["file_path"]).as_posix()
@@ -76,8 +77,8 @@ def _fused_description(
         if middle not in (None, name):
             continue
         if middle is not None:
-            kept = {key: value for key, value in frame.items() if key not in FORGOTTEN}
-            kept |= dict.fromkeys(UNKNOWN)
+            kept = {key: value for key, value in frame.items() if key not in DROPPED_KEYS}
+            kept |= dict.fromkeys(UNKNOWN_KEYS)
             kept["file_path"] = Path(name).with_suffix(".png").as_posix()
         else:
             kept = frame
@@ -96,7 +97,7 @@ def _fused_description(
 
 
 def _fused_names(names: list[str], representative: dict[str, str]) -> list[str]:
-    """A split list with one name per stack."""
+    """Return a split list with one name per stack."""
     fused = []
     for name in names:
         middle = representative.get(Path(name).as_posix())

@@ -6,13 +6,13 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from macro_splat.benchmark.plan import Entry
 from macro_splat.benchmark.run import LOG, PROGRESS, RESULT, SPEC
+from macro_splat.utils.progress import ProgressCallback, no_progress
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,15 @@ class Row:
     reason: str = ""
 
 
-Progress = Callable[[Entry, int, int, int], None]
-"""Called with the entry that runs, its index, the steps done and the steps in all."""
-
-
-def run_all(entries: list[Entry], output: Path, *, resume: bool = True, progress: Progress | None = None) -> list[Row]:
+def run_all(
+    entries: list[Entry], output: Path, *, resume: bool = True, progress: ProgressCallback = no_progress
+) -> list[Row]:
     """Train and judge every entry; a failing run is reported in its row and does not stop the others.
 
     Args:
         output: folder; each run has its own folder in `runs/`, named after what it is and its key.
         resume: use the results of runs that were finished before.
+        progress: called with a run's number and names, the steps done and the steps in all.
     """
     done: dict[str, Row] = {}
     digests: dict[str, str] = {}
@@ -45,17 +44,17 @@ def run_all(entries: list[Entry], output: Path, *, resume: bool = True, progress
             continue
         key = entry.spec.key(digests)
         if key not in done:
-            name = f"{entry.spec.variant}-{entry.spec.mode}-{key[:12]}"
-            folder = output / "runs" / entry.capture / name
+            folder = output / "runs" / entry.capture / f"{entry.spec.variant}-{entry.spec.mode}-{key[:12]}"
             finished = _finished(entry, folder, key) if resume else None
-            done[key] = finished or _run(entry, folder, key, index, progress)
+            name = f"[{index + 1}/{len(entries)}] {entry.capture}, {entry.variant.name}, {entry.mode.name}"
+            done[key] = finished or _run(entry, folder, key, name, progress)
         shared = done[key]
         rows.append(Row(entry, shared.folder, shared.result, shared.reason))
     return rows
 
 
 def _finished(entry: Entry, folder: Path, key: str) -> Row | None:
-    """The row of a run whose result is there and whole."""
+    """Return the row of a run whose result is there and whole."""
     try:
         result = json.loads((folder / RESULT).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -63,7 +62,7 @@ def _finished(entry: Entry, folder: Path, key: str) -> Row | None:
     return Row(entry, folder, result) if result.get("key") == key else None
 
 
-def _run(entry: Entry, folder: Path, key: str, index: int, progress: Progress | None) -> Row:
+def _run(entry: Entry, folder: Path, key: str, name: str, progress: ProgressCallback) -> Row:
     assert entry.spec is not None
     if folder.exists():
         shutil.rmtree(folder)
@@ -81,11 +80,10 @@ def _run(entry: Entry, folder: Path, key: str, index: int, progress: Progress | 
         try:
             for line in process.stdout:
                 if line.startswith(PROGRESS):
-                    if progress is not None:
-                        progress(entry, index, int(line[len(PROGRESS) :]), entry.spec.iterations)
-                    continue
-                log.write(line)
-                last = line.strip() or last
+                    progress(name, int(line[len(PROGRESS) :]), entry.spec.iterations)
+                else:
+                    log.write(line)
+                    last = line.strip() or last
         except BaseException:
             process.terminate()
             raise

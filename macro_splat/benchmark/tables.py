@@ -14,8 +14,8 @@ from macro_splat.benchmark.suite import Row
 
 
 @dataclass(frozen=True)
-class Column:
-    """One figure of the table."""
+class Metric:
+    """One column of the tables."""
 
     key: str
     """In the results."""
@@ -25,17 +25,13 @@ class Column:
     essential: bool = True
     """Shown where there is little space, too."""
     badness: Callable[[float], float] | None = None
-    """The less, the better; None: no value is better than another."""
+    """How far a value is from the best one; None: no value is better than another."""
 
 
 LENGTHS = ("depth_error", "focus_error")
 """Figures that results hold in scene units."""
 FULL_WIDTH = 140
-"""Characters that all columns together need."""
-
-
-def _digits(count: int) -> Callable[[float], str]:
-    return lambda value: f"{value:.{count}f}"
+"""Characters that all metrics together need."""
 
 
 def _more_is_better(value: float) -> float:
@@ -50,34 +46,36 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-COLUMNS = (
-    Column("psnr", "PSNR", "dB, mean over the held-out views", _digits(2), badness=_more_is_better),
-    Column(
+METRICS = (
+    Metric("psnr", "PSNR", "dB, mean over the held-out views", "{:.2f}".format, badness=_more_is_better),
+    Metric(
         "psnr_object",
         "object",
         "the same over the object's pixels (those with a true depth)",
-        _digits(2),
+        "{:.2f}".format,
         essential=False,
         badness=_more_is_better,
     ),
-    Column("ssim", "SSIM", "structural similarity, 1 = equal", _digits(4), badness=_more_is_better),
-    Column("lpips", "LPIPS", "perceptual distance (AlexNet)", _digits(3), essential=False, badness=_less_is_better),
-    Column(
+    Metric("ssim", "SSIM", "structural similarity, 1 = equal", "{:.4f}".format, badness=_more_is_better),
+    Metric(
+        "lpips", "LPIPS", "perceptual distance (AlexNet)", "{:.3f}".format, essential=False, badness=_less_is_better
+    ),
+    Metric(
         "sharpness_ratio",
         "sharp",
         "gradient energy of the picture over that of the truth: 1 is right",
-        _digits(2),
+        "{:.2f}".format,
         badness=lambda ratio: abs(ratio - 1.0),
     ),
-    Column(
+    Metric(
         "sharp_gradient_ratio",
         "vs photo",
         "gradient energy of the sharp render over that of the held-out photograph, where only that is known: how much "
         "sharper the render is",
-        _digits(2),
+        "{:.2f}".format,
         essential=False,
     ),
-    Column(
+    Metric(
         "gap_closed",
         "gap closed",
         "(PSNR − PSNR of plain splats) / (PSNR of plain splats on sharp photographs − PSNR of plain splats), all of "
@@ -85,44 +83,46 @@ COLUMNS = (
         _percent,
         badness=_more_is_better,
     ),
-    Column(
+    Metric(
         "depth_error",
         "depth",
         "median error of depth on the object, in mm (scene units where their size is unknown)",
-        _digits(3),
+        "{:.3f}".format,
         badness=_less_is_better,
     ),
-    Column(
+    Metric(
         "focus_error",
         "focus",
         "median error of the focus distance, in the same unit",
-        _digits(3),
+        "{:.3f}".format,
         essential=False,
         badness=_less_is_better,
     ),
-    Column(
+    Metric(
         "focus_error_relative",
         "focus %",
         "the same, relative to the true distance",
         _percent,
         badness=_less_is_better,
     ),
-    Column(
+    Metric(
         "coc_radius_error_px",
         "CoC px",
         "error of the radius of the circle of confusion at the true depth: median over the object's pixels, then over "
         "the training views",
-        _digits(2),
+        "{:.2f}".format,
         badness=_less_is_better,
     ),
-    Column("gaussians", "Gaussians", "size of the model", lambda value: f"{value:,.0f}", essential=False),
-    Column("seconds", "s", "wall-clock time of the training", _digits(0)),
-    Column("cpu_seconds", "CPU s", "processor time of the training, over all threads", _digits(0), essential=False),
+    Metric("gaussians", "Gaussians", "size of the model", "{:,.0f}".format, essential=False),
+    Metric("seconds", "s", "wall-clock time of the training", "{:.0f}".format),
+    Metric(
+        "cpu_seconds", "CPU s", "processor time of the training, over all threads", "{:.0f}".format, essential=False
+    ),
 )
 
 
 def derive(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """One dictionary per row: capture, mode, variant, the figures, and the gap closed where both bounds are there.
+    """Return a dictionary per row: capture, mode, variant, the figures, the gap closed where both bounds are there.
 
     Lengths are in mm where the scene's unit is known. `gap_closed` compares within the variant,
     `gap_closed_exact_poses` takes the upper bound from the variant `given`.
@@ -155,9 +155,10 @@ def derive(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def means(records: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Means over the captures that are judged alike, by title: one record per variant and mode, if it ran on several.
+    """Return means over the captures that are judged alike, by title.
 
-    With the mean of the gaps closed comes the least of them, `gap_closed_least`.
+    There is one record per variant and mode that ran on several captures. With the mean of the gaps closed comes the
+    least of them, `gap_closed_least`.
     """
     result = {}
     for way, title in (("sharp", "mean over the captures"), ("reblurred", "mean over the captures without truth")):
@@ -173,23 +174,23 @@ def means(records: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 def _mean(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
     summary = {key: members[0][key] for key in ("variant", "mode", "title", "uses_sharp")}
     summary["captures"] = len(members)
-    for column in COLUMNS:
-        values = [member[column.key] for member in members if column.key in member]
+    for metric in METRICS:
+        values = [member[metric.key] for member in members if metric.key in member]
         if len(values) == len(members):
-            summary[column.key] = fmean(values)
+            summary[metric.key] = fmean(values)
     if "gap_closed" in summary:
         summary["gap_closed_least"] = min(member["gap_closed"] for member in members)
     return summary
 
 
-def used_columns(records: Sequence[dict[str, Any]], essential: bool = False) -> list[Column]:
-    """Those that at least one record has a value for; only the essential ones if asked for."""
-    columns = [column for column in COLUMNS if column.essential or not essential]
-    return [column for column in columns if any(column.key in record for record in records)]
+def used_metrics(records: Sequence[dict[str, Any]], essential: bool = False) -> list[Metric]:
+    """Return the metrics that at least one record has a value for; only the essential ones if asked for."""
+    candidates = [metric for metric in METRICS if metric.essential or not essential]
+    return [metric for metric in candidates if any(metric.key in record for record in records)]
 
 
 def notes(records: Sequence[dict[str, Any]]) -> list[str]:
-    """What a reader of the table has to know, one sentence each."""
+    """Return what a reader of the table has to know, one sentence each."""
     done = [record for record in records if "reason" not in record]
     lines = [
         f"{record['capture']}, {record['variant']}, {record['mode']}: {record['reason']}."
@@ -223,38 +224,38 @@ def notes(records: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def text_table(title: str, records: Sequence[dict[str, Any]], width: int) -> Table:
-    """Of one capture, or of the means: rows that have a result. ``width``: of the page, in characters."""
+    """Return rows that have a result, of one capture or of the means. ``width``: of the page, in characters."""
     table = Table(title=escape(title))
-    columns = used_columns(records, essential=width < FULL_WIDTH)
+    metrics = used_metrics(records, essential=width < FULL_WIDTH)
     for heading in ("variant", "mode"):
         table.add_column(heading, no_wrap=True)
-    for column in columns:
-        table.add_column(column.heading, justify="right", no_wrap=True)
+    for metric in metrics:
+        table.add_column(metric.heading, justify="right", no_wrap=True)
     previous = ""
     for record in records:
         if previous not in ("", record["variant"]):
             table.add_section()
         previous = record["variant"]
-        table.add_row(record["variant"], record["mode"], *(cell(column, record) for column in columns))
+        table.add_row(record["variant"], record["mode"], *(cell(metric, record) for metric in metrics))
     return table
 
 
 def markdown_table(title: str, records: Sequence[dict[str, Any]]) -> str:
-    """The same for a README, with the methods' titles."""
-    columns = used_columns(records, essential=True)
+    """Return the same for a README, with the methods' titles."""
+    metrics = used_metrics(records, essential=True)
     lines = [
         f"**{title}**",
         "",
-        "| known | method | " + " | ".join(column.heading for column in columns) + " |",
-        "| --- | --- |" + " ---: |" * len(columns),
+        "| known | method | " + " | ".join(metric.heading for metric in metrics) + " |",
+        "| --- | --- |" + " ---: |" * len(metrics),
     ]
     for record in records:
-        cells = " | ".join(cell(column, record) for column in columns)
+        cells = " | ".join(cell(metric, record) for metric in metrics)
         lines.append(f"| {record['variant']} | {record['title']} | {cells} |")
     return "\n".join(line.replace("<", "&lt;") for line in lines)
 
 
-def cell(column: Column, record: dict[str, Any]) -> str:
-    """The figure as text; a dash where there is none."""
-    value = record.get(column.key)
-    return "–" if value is None else column.show(value)
+def cell(metric: Metric, record: dict[str, Any]) -> str:
+    """Return the figure as text; a dash where there is none."""
+    value = record.get(metric.key)
+    return "–" if value is None else metric.show(value)

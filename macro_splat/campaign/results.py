@@ -6,13 +6,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from PIL import Image
 
 from macro_splat.campaign.stages import FIGURES, PAGE, THUMBNAIL
-from macro_splat.report.measured_views import SHARP, MeasuredView, measure_views
+from macro_splat.report.measured_views import SHARP, MeasuredView, mean_figures, measure_views
 from macro_splat.report.training_report import write_training_report
 from macro_splat.runs.load import load_run
 from macro_splat.utils.atomic import atomic_write
@@ -35,20 +34,10 @@ def write_results(run_folder: Path, folder: Path) -> None:
         "photographs": len(run.names),
         "gaussians": int(run.model.num_points),
         "steps": run.step + 1,
-        **mean_figures(views),
+        **{name: round(value, 4) for name, value in mean_figures(views).items()},
     }
     with atomic_write(folder / FIGURES, "w") as file:
         json.dump(figures, file, indent=1)
-
-
-def mean_figures(views: Sequence[MeasuredView]) -> dict[str, float]:
-    """Means over views by `held_out_` or `training_` and the names of `MeasuredView.figures`."""
-    values: dict[str, list[float]] = {}
-    for view in views:
-        where = "held_out" if view.index is None else "training"
-        for name, value in view.figures.items():
-            values.setdefault(f"{where}_{name}", []).append(value)
-    return {name: round(fmean(of), 4) for name, of in values.items()}
 
 
 def _write_thumbnail(views: Sequence[MeasuredView], path: Path) -> None:

@@ -1,23 +1,27 @@
-"""Flat charts: what plotly needs to draw them, with one look for all."""
+"""Figures for plotly, and flat charts among them with one look for all."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
-
-from macro_splat.report.page import embedded_json
 
 BLUE, ORANGE, GREY = "#31688e", "#d97706", "#9a9a9a"
 
-SCRIPT = """
-document.querySelectorAll(".chart").forEach((place) => {
-  const {traces, layout} = JSON.parse(document.getElementById(place.dataset.figure).textContent);
-  Plotly.newPlot(place, traces, layout, {displaylogo: false, responsive: true, displayModeBar: false});
-});
-"""
+
+@dataclass(frozen=True, eq=False)
+class Plot:
+    """A figure that plotly draws in the browser."""
+
+    identity: str
+    """Of the element that holds its data."""
+    data: dict[str, Any]
+    """`traces` and `layout` as plotly has them, and what else the script needs that draws it."""
 
 
-def chart(identity: str, traces: list[dict[str, Any]], x: str, y: str, **layout: Any) -> str:
-    """HTML: the place for the chart and the data that `SCRIPT` draws. ``x``, ``y``: titles of the axes."""
+def chart(identity: str, traces: list[dict[str, Any]], x: str, y: str, **layout: Any) -> Plot:
+    """Return a flat chart, drawn by `charts.js`. ``x``, ``y``: titles of the axes."""
     axis = {"gridcolor": "#e8e8e8", "zeroline": False, "automargin": True}
     layout = {
         "margin": {"l": 10, "r": 10, "t": 26, "b": 10},
@@ -29,10 +33,9 @@ def chart(identity: str, traces: list[dict[str, Any]], x: str, y: str, **layout:
         "xaxis": axis | {"title": {"text": x}} | layout.get("xaxis", {}),
         "yaxis": axis | {"title": {"text": y}} | layout.get("yaxis", {}),
     }
-    data = embedded_json(identity, {"traces": traces, "layout": layout})
-    return f'<div class="chart" data-figure="{identity}"></div>{data}'
+    return Plot(identity, {"traces": traces, "layout": layout})
 
 
-def rounded(values: list[float] | Any, digits: int = 5) -> list[float | None]:
-    """Numbers as a page has them: short, and null where they are infinite or unknown."""
-    return [None if not abs(value) < float("inf") else float(f"{value:.{digits}g}") for value in map(float, values)]
+def rounded(values: Iterable[float], digits: int = 5) -> list[float | None]:
+    """Return numbers as a page has them: short, and null where they are infinite or unknown."""
+    return [float(f"{value:.{digits}g}") if math.isfinite(value) else None for value in values]

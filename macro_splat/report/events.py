@@ -10,7 +10,7 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-HEAD, TAIL = 12, 4
+HEADER_BYTES, FOOTER_BYTES = 12, 4
 
 
 class Scalar(NamedTuple):
@@ -23,17 +23,17 @@ class Scalar(NamedTuple):
 
 
 def read_scalars(folder: Path) -> dict[str, list[Scalar]]:
-    """All numbers by tag, in the order in which they were written; a record that was cut off ends its file."""
+    """Return all numbers by tag, in the order in which they were written; a record that was cut off ends its file."""
     from google.protobuf.message import DecodeError
     from tensorboard.compat.proto.event_pb2 import Event
 
     scalars: dict[str, list[Scalar]] = {}
     for path in sorted(folder.glob("events.out.tfevents.*")):
         content, place = path.read_bytes(), 0
-        while place + HEAD <= len(content):
+        while place + HEADER_BYTES <= len(content):
             (length,) = struct.unpack_from("<Q", content, place)
-            start = place + HEAD
-            place = start + length + TAIL
+            start = place + HEADER_BYTES
+            place = start + length + FOOTER_BYTES
             if place > len(content):
                 break
             try:

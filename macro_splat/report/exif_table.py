@@ -3,80 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-LONG_TABLE = 12
+LONG_TABLE_ROWS = 12
 """Rows from which on the table is folded away."""
 
 
-class Column(NamedTuple):
-    """One tag."""
+class ExifTag(NamedTuple):
+    """One tag as photographers write it."""
 
     key: str
     heading: str
     show: Callable[[Any], str]
-    """Its value as photographers write it."""
 
 
 def _exposure(seconds: float) -> str:
     return f"{seconds:g} s" if seconds >= 0.4 else f"1/{round(1 / seconds)} s"
 
 
-def _millimetres(value: float) -> str:
-    return f"{value:.4g} mm"
-
-
-COLUMNS = (
-    Column("camera", "camera", str),
-    Column("lens", "lens", str),
-    Column("focal_length_mm", "focal length", _millimetres),
-    Column("f_number", "f-number", lambda value: f"f/{value:.3g}"),
-    Column("focus_distance_mm", "focus distance", _millimetres),
-    Column("magnification", "magnification", lambda value: f"{value:.3g} ×"),
-    Column("working_f_number", "working f-number", lambda value: f"f/{value:.3g}"),
-    Column("exposure_s", "exposure", _exposure),
-    Column("iso", "ISO", lambda value: f"{value:g}"),
-    Column("sensor_width_mm", "sensor width", _millimetres),
-    Column("pixel_pitch_mm", "pixel pitch", lambda value: f"{value * 1000:.3g} µm"),
-    Column("orientation", "orientation", str),
-    Column("taken", "taken", lambda value: str(value).replace("T", " ")),
+TAGS = (
+    ExifTag("camera", "camera", str),
+    ExifTag("lens", "lens", str),
+    ExifTag("focal_length_mm", "focal length", "{:.4g} mm".format),
+    ExifTag("f_number", "f-number", "f/{:.3g}".format),
+    ExifTag("focus_distance_mm", "focus distance", "{:.4g} mm".format),
+    ExifTag("magnification", "magnification", "{:.3g} ×".format),
+    ExifTag("working_f_number", "working f-number", "f/{:.3g}".format),
+    ExifTag("exposure_s", "exposure", _exposure),
+    ExifTag("iso", "ISO", "{:g}".format),
+    ExifTag("sensor_width_mm", "sensor width", "{:.4g} mm".format),
+    ExifTag("pixel_pitch_mm", "pixel pitch", lambda value: f"{value * 1000:.3g} µm"),
+    ExifTag("orientation", "orientation", str),
+    ExifTag("taken", "taken", lambda value: str(value).replace("T", " ")),
 )
 
 
-def exif_section(photographs: Sequence[Mapping[str, Any]]) -> str:
-    """HTML.
+@dataclass(frozen=True)
+class ExifTable:
+    """The tags of all photographs, sorted by how much they differ."""
 
-    Args:
-        photographs: as process.json lists them; their `exif` may lack keys.
-    """
-    values = {column.key: [photograph["exif"].get(column.key) for photograph in photographs] for column in COLUMNS}
-    common = [c for c in COLUMNS if values[c.key][0] is not None and len(set(values[c.key])) == 1]
-    ordinary = [c for c in common if c.key == "orientation" and values[c.key][0] == 1]
-    absent = [c for c in COLUMNS if all(value is None for value in values[c.key])]
-    lines = []
-    facts = " · ".join(f"{c.heading} <b>{_show(c, values[c.key][0])}</b>" for c in common if c not in ordinary)
-    if facts:
-        lines.append(f"<p>All photographs: {facts}.</p>")
-    if absent:
-        lines.append(f"<p>In no photograph: {', '.join(c.heading for c in absent)}.</p>")
-    varying = [c for c in COLUMNS if c not in common and c not in absent]
-    if varying:
-        lines.append(_table(photographs, varying))
-    return "\n".join(lines)
+    common: list[tuple[str, str]]
+    """Headings and values that hold for all; an orientation that needs no mention is left out."""
+    absent: list[str]
+    """Headings of tags that no photograph has."""
+    headings: list[str]
+    """Of the tags that differ."""
+    rows: list[tuple[str, list[str]]]
+    """Names of photographs, and their values of the tags that differ."""
+    folded: bool
+    """The table is long."""
 
 
-def _table(photographs: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> str:
-    head = "".join(f'<th scope="col">{c.heading}</th>' for c in columns)
-    rows = []
-    for photograph in photographs:
-        cells = "".join(f"<td>{_show(c, photograph['exif'].get(c.key))}</td>" for c in columns)
-        rows.append(f'<tr><th scope="row">{escape(photograph["name"])}</th>{cells}</tr>')
-    table = f'<div class="wide tall"><table><tr><th scope="col">photograph</th>{head}</tr>{"".join(rows)}</table></div>'
-    if len(rows) < LONG_TABLE:
-        return table
-    return f"<details><summary>What differs, photograph by photograph ({len(rows)})</summary>{table}</details>"
-
-
-def _show(column: Column, value: Any) -> str:
-    return "–" if value is None else escape(column.show(value))
+def exif_table(photographs: Sequence[Mapping[str, Any]]) -> ExifTable:
+    """Return the tags of photographs as process.json lists them; their `exif` may lack keys."""
+    values = {tag: [photograph["exif"].get(tag.key) for photograph in photographs] for tag in TAGS}
+    absent = [tag for tag in TAGS if all(value is None for value in values[tag])]
+    common = [tag for tag in TAGS if tag not in absent and len(set(values[tag])) == 1]
+    differing = [tag for tag in TAGS if tag not in absent and tag not in common]
+    return ExifTable(
+        common=[(t.heading, t.show(values[t][0])) for t in common if (t.key, values[t][0]) != ("orientation", 1)],
+        absent=[tag.heading for tag in absent],
+        headings=[tag.heading for tag in differing],
+        rows=[
+            (photograph["name"], ["–" if values[tag][i] is None else tag.show(values[tag][i]) for tag in differing])
+            for i, photograph in enumerate(photographs)
+        ],
+        folded=len(photographs) >= LONG_TABLE_ROWS,
+    )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 import numpy as np
 from nerfstudio.cameras.cameras import Cameras
 
-from macro_splat.report.charts import BLUE, ORANGE, chart, rounded
+from macro_splat.report.charts import BLUE, ORANGE, Plot, chart, rounded
 from macro_splat.report.pose_view import nearby, pyramid, space_view, symbol_size
 from macro_splat.report.run_geometry import SHARP_PX, RunGeometry
 
 
-def focus_in_space(geometry: RunGeometry, cameras: Cameras, names: Sequence[str]) -> str:
-    """HTML for `pose_view.SCRIPT`: the cameras, a line from each to its point of focus, and the splats."""
+def focus_in_space(geometry: RunGeometry, cameras: Cameras, names: Sequence[str]) -> Plot:
+    """Return the cameras, a line from each to its point of focus, and the splats, as `space_view`."""
     poses, focus = geometry.cameras, geometry.focus
     size = symbol_size(poses, geometry.centre)
     farthest = 2 * float(np.linalg.norm(poses[:, :3, 3] - geometry.centre, axis=1).max())
@@ -44,8 +45,8 @@ def focus_in_space(geometry: RunGeometry, cameras: Cameras, names: Sequence[str]
     return space_view(outlines, np.stack(places), labels, cloud, colourings, geometry.unit, box)
 
 
-def focus_chart(geometry: RunGeometry, names: Sequence[str]) -> str:
-    """HTML for `charts.SCRIPT`: focus distance and depth of field of each view, before the depths of the object."""
+def focus_chart(geometry: RunGeometry, names: Sequence[str]) -> Plot:
+    """Return a chart of focus distance and depth of field of each view, before the depths of the object."""
     assert geometry.focus is not None
     assert geometry.sharp_from is not None
     assert geometry.sharp_to is not None
@@ -67,7 +68,7 @@ def focus_chart(geometry: RunGeometry, names: Sequence[str]) -> str:
         {
             "x": views,
             "y": rounded(np.minimum(focus, top)),
-            "text": list(names),
+            "text": [escape(name) for name in names],  # plotly reads texts as markup
             "name": f"focus, and where blur is under {SHARP_PX:g} px",
             "mode": "markers",
             "marker": {"color": BLUE, "size": 7},
@@ -85,6 +86,3 @@ def focus_chart(geometry: RunGeometry, names: Sequence[str]) -> str:
     ]
     unit = f", {geometry.unit}" if geometry.unit else ""
     return chart("focus-chart", traces, "training view", f"distance from the camera{unit}", hovermode="closest")
-
-
-__all__ = ["focus_chart", "focus_in_space"]

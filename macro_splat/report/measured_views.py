@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,10 +22,10 @@ from macro_splat.utils.progress import ProgressCallback
 if TYPE_CHECKING:
     from macro_splat.runs.load import Run
 
-MEASURED, SHOWN, SHOWN_HELD_OUT = 24, 6, 2
-"""At most: views that are measured (training and held-out ones each), training views and held-out ones shown."""
-PHOTOGRAPH, SHARP, REBLURRED, CIRCLES = "photograph", "sharp", "re-blurred", "blur map"
-TRUTH = "all in focus"
+MAX_MEASURED_VIEWS = 24
+"""Of training views and of held-out ones each."""
+MAX_SHOWN_TRAINING_VIEWS, MAX_SHOWN_HELD_OUT_VIEWS = 6, 2
+PHOTOGRAPH, TRUTH, SHARP, REBLURRED = "photograph", "all in focus", "sharp", "re-blurred"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,17 +41,27 @@ class MeasuredView:
     the same pose, where the capture has one."""
     pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     """[H, W, 3] by what they are; none of a view that is only measured."""
-    circle_px: NDArray[np.float32] | None = None
+    coc_px: NDArray[np.float32] | None = None
     """[H, W] signed diameter of the circle of confusion in pixels, NaN where nothing is."""
+
+
+def mean_figures(views: Sequence[MeasuredView]) -> dict[str, float]:
+    """Return means over views by `held_out_` or `training_` and the names of `MeasuredView.figures`."""
+    values: dict[str, list[float]] = {}
+    for view in views:
+        where = "held_out" if view.index is None else "training"
+        for name, value in view.figures.items():
+            values.setdefault(f"{where}_{name}", []).append(value)
+    return {name: fmean(of) for name, of in values.items()}
 
 
 @torch.no_grad()
 def measure_views(run: Run, progress: ProgressCallback) -> list[MeasuredView]:
-    """The training views, evenly spread, and after them those held out."""
-    views = spread_views(run.metadata, len(run.names), MEASURED)
-    shown = set(_spread(views, SHOWN))
+    """Measure training views, evenly spread, and after them those held out."""
+    views = spread_views(run.metadata, len(run.names), MAX_MEASURED_VIEWS)
+    shown = set(_spread(views, MAX_SHOWN_TRAINING_VIEWS))
     held_out = _held_out(run)
-    pictured = set(_spread(held_out, SHOWN_HELD_OUT))
+    pictured = set(_spread(held_out, MAX_SHOWN_HELD_OUT_VIEWS))
     total = len(views) + len(held_out)
     measured = []
     with _photographs_own_lens(run):
@@ -67,14 +78,14 @@ def _training_view(run: Run, index: int, pictured: bool) -> MeasuredView:
     view = render_view(run, index)
     photograph, mask = photograph_of(run, view)
     pictures = {PHOTOGRAPH: photograph, SHARP: view.rgb}
-    figures = _compared("sharp", view.rgb, photograph, mask)
-    circle = None
+    figures = _compare("sharp", view.rgb, photograph, mask)
+    coc_px = None
     if "rgb_blurred" in view.outputs:
         pictures[REBLURRED] = view.outputs["rgb_blurred"].cpu()
-        figures |= _compared("blurred", pictures[REBLURRED], photograph, mask)
+        figures |= _compare("blurred", pictures[REBLURRED], photograph, mask)
         if pictured:
-            circle = torch.where(view.alpha > 0.5, view.outputs["coc_px"].cpu(), torch.nan)[..., 0].numpy()
-    return MeasuredView(short_names(run.names)[index], index, figures, _as_bytes(pictures) if pictured else {}, circle)
+            coc_px = torch.where(view.alpha > 0.5, view.outputs["coc_px"].cpu(), torch.nan)[..., 0].numpy()
+    return MeasuredView(short_names(run.names)[index], index, figures, _as_bytes(pictures) if pictured else {}, coc_px)
 
 
 def _held_out_view(run: Run, index: int, pictured: bool) -> MeasuredView:
@@ -91,7 +102,7 @@ def _held_out_view(run: Run, index: int, pictured: bool) -> MeasuredView:
     for prefix, label, key in (("sharp", PHOTOGRAPH, "image"), ("truth", TRUTH, "sharp_image")):
         if key in batch:
             pictures[label] = composited(batch[key])
-            figures |= _compared(prefix, rgb, pictures[label], mask)
+            figures |= _compare(prefix, rgb, pictures[label], mask)
     if TRUTH in pictures and torch.equal(pictures[TRUTH], pictures[PHOTOGRAPH]):
         del pictures[PHOTOGRAPH]  # it was taken with a pinhole
     name = Path(run.datamanager.eval_dataset.image_filenames[index]).name
@@ -99,11 +110,11 @@ def _held_out_view(run: Run, index: int, pictured: bool) -> MeasuredView:
 
 
 def _held_out(run: Run) -> list[int]:
-    """Evenly spread; none if evaluation uses the training photographs."""
+    """Return held-out views, evenly spread; none if evaluation uses the training photographs."""
     dataset = run.datamanager.eval_dataset
     if set(dataset.image_filenames) & set(run.datamanager.train_dataset.image_filenames):
         return []
-    return _spread(list(range(len(dataset))), MEASURED)
+    return _spread(list(range(len(dataset))), MAX_MEASURED_VIEWS)
 
 
 def _spread(values: list[int], count: int) -> list[int]:
@@ -111,7 +122,7 @@ def _spread(values: list[int], count: int) -> list[int]:
     return [values[int((k + 0.5) * len(values) / count)] for k in range(count)]
 
 
-def _compared(prefix: str, picture: Tensor, truth: Tensor, mask: Tensor | None) -> dict[str, float]:
+def _compare(prefix: str, picture: Tensor, truth: Tensor, mask: Tensor | None) -> dict[str, float]:
     figures = compare_pictures(picture, truth, mask=mask)
     return {f"{prefix}_{name}": figures[name] for name in ("psnr", "ssim")}
 
@@ -122,7 +133,7 @@ def _as_bytes(pictures: dict[str, Tensor]) -> dict[str, NDArray[np.uint8]]:
 
 @contextmanager
 def _photographs_own_lens(run: Run) -> Iterator[None]:
-    """Without the lens that somebody looks through in the viewer meanwhile."""
+    """Take away the lens that somebody looks through in the viewer meanwhile."""
     lens, run.model.virtual_lens = run.model.virtual_lens, None
     try:
         yield

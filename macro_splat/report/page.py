@@ -1,40 +1,44 @@
-"""The shell of all pages: one file that opens offline and that no request leaves."""
+"""The shell of all pages: one file that opens offline and that no request leaves.
+
+The markup of every page is a template in `templates/`, its CSS and JavaScript are files in `static/`.
+"""
 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import io
-import json
 from collections.abc import Sequence
-from html import escape
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 2rem auto; max-width: 78rem;
-  padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; } h3 { margin-bottom: .4rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #eee; }
-th { background: #f6f6f6; } th[scope=row] { text-align: left; font-weight: normal; background: none; }
-figure { margin: 0; } figcaption { font-size: .8rem; color: #444; }
-dt { font-weight: bold; } dd { margin: 0 0 .4rem 1rem; }
-"""
+FOLDER = Path(__file__).parent
 
 
-def make_page(title: str, body: Sequence[str], style: str = "", scripts: Sequence[str] = ()) -> str:
-    """The page as HTML.
+class Tile(NamedTuple):
+    """One of the figures at the top of a page."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+def make_page(template: str, title: str, *, style: str = "", scripts: Sequence[str] = (), **values: Any) -> str:
+    """Return the page as HTML.
 
     The browser is told to load nothing and to run these scripts only, whatever else may stand in the body.
 
     Args:
+        template: name of a file in `templates/` that extends `base.html`.
         title: plain text.
-        body: HTML, one element after the other.
         style: CSS beside that of all pages.
-        scripts: run in order after the body.
+        scripts: JavaScript, run in order after the body.
+        values: what the template shows; strings are escaped.
     """
     scripts = [_inline(script) for script in scripts]
     hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts) or "'none'"
@@ -42,31 +46,59 @@ def make_page(title: str, body: Sequence[str], style: str = "", scripts: Sequenc
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
         f"script-src {hashes}"
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}{style}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "".join(f"\n<script>{script}</script>" for script in scripts)
-        + "\n</body></html>\n"
+    return render(
+        template,
+        title=title,
+        policy=Markup(policy),  # it holds nothing but the words above and base64
+        style=Markup(static("page.css") + style),  # files of ours, as the scripts are
+        scripts=[Markup(script) for script in scripts],
+        **values,
     )
 
 
-def embedded_json(identity: str, value: Any) -> str:
-    """An element that carries data for scripts: nothing in it can end it."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return f'<script type="application/json" id="{escape(identity)}">{text}</script>'
+def render(template: str, **values: Any) -> str:
+    """Return what a template in `templates/` makes of the values."""
+    return _environment().get_template(template).render(**values)
+
+
+def static(*names: str) -> str:
+    """Return files of `static/`, one after the other."""
+    return "".join((FOLDER / "static" / name).read_text(encoding="utf-8") for name in names)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as "2 min 5 s" or "3.1 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def sentence(text: str) -> str:
+    """Return an error message, which begins small and has no full stop, as a sentence."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def embedded_jpeg(image: Image.Image, quality: int, *, subsampling: int = 0) -> str:
-    """The picture as a data URI."""
+    """Return the picture as a data URI."""
     return _embedded(image, "jpeg", quality=quality, subsampling=subsampling)
 
 
 def embedded_png(image: Image.Image) -> str:
-    """The picture, which may be transparent, as a data URI."""
+    """Return the picture, which may be transparent, as a data URI."""
     return _embedded(image, "png", optimize=True)
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {"duration": duration, "sentence": sentence}
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return environment
 
 
 def _embedded(image: Image.Image, kind: str, **options: Any) -> str:
@@ -76,7 +108,7 @@ def _embedded(image: Image.Image, kind: str, **options: Any) -> str:
 
 
 def _inline(script: str) -> str:
-    """The script in the form in which the browser reads it from a page, and hashes it."""
+    """Return the script in the form in which the browser reads it from a page, and hashes it."""
     # In scripts `<\\/` means `</` wherever that may stand: in strings and regular expressions.
     return script.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script")
 

@@ -12,46 +12,20 @@ from numpy.typing import NDArray
 
 from macro_splat.capture.coverage import object_centre
 from macro_splat.capture.format import Frame, SparsePoints
-from macro_splat.report.page import embedded_json
+from macro_splat.report.charts import Plot, rounded
 
-MOST_POINTS = 6000
-NEARBY = 1.2
+MAX_POINTS = 6000
+NEARBY_FACTOR = 1.2
 """Points farther from the object than the farthest camera by this factor are not shown: they would shrink the rest."""
-SYMBOL = 0.07
+SYMBOL_SIZE = 0.07
 """Half the width of a camera's symbol, relative to the cameras' median distance from the object."""
-BLUNT = 1.5
-"""Depth of a symbol over half its width, at most: a macro lens's true pyramid would be a needle."""
+MAX_SYMBOL_DEPTH = 1.5
+"""Over half the symbol's width: a macro lens's true pyramid would be a needle."""
 CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
-WALK = (0, 1, 2, 0, 3, 4, 0, 2, 3, 0, 1, 4)
+PATH = (0, 1, 2, 0, 3, 4, 0, 2, 3, 0, 1, 4)
 """A way along all edges of a pyramid: 0 is its tip, 1 to 4 its base."""
 COLOURS = ((68, 1, 84), (49, 104, 142), (38, 167, 132), (224, 168, 0))
 """sRGB from low to high: viridis, its end darkened for white paper."""
-
-SCRIPT = """
-const data = JSON.parse(document.getElementById("pose-data").textContent);
-const plot = document.getElementById("pose-view");
-let colouring = 0, within = data.box ? 1 : 0;
-function draw() {
-  const {title, values} = data.colourings[colouring];
-  const [lines, centres] = data.traces;
-  lines.line.color = data.owners.map((pose) => values[pose]);
-  centres.marker.color = values;
-  centres.marker.colorbar.title.text = title;
-  ["xaxis", "yaxis", "zaxis"].forEach((name, i) => {
-    const axis = data.layout.scene[name];
-    axis.autorange = !within;
-    if (within) axis.range = [...data.box[i]];
-  });
-  Plotly.react(plot, data.traces, data.layout, {displaylogo: false, responsive: true});
-}
-document.querySelectorAll("input[name=colouring]").forEach((input) => {
-  input.addEventListener("change", () => { colouring = Number(input.value); draw(); });
-});
-document.querySelectorAll("input[name=within]").forEach((input) => {
-  input.addEventListener("change", () => { within = Number(input.value); draw(); });
-});
-draw();
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +44,14 @@ class Pose:
         return self.frames[len(self.frames) // 2].camera_to_world
 
 
-def paint(share: float) -> str:
-    """The colour at 0..1 of the scale, as CSS writes it."""
+def scale_colour(share: float) -> str:
+    """Return the colour at 0..1 of the scale, as CSS writes it."""
     stops = np.linspace(0, 1, len(COLOURS))
     return "#" + "".join(f"{round(np.interp(share, stops, channel)):02x}" for channel in np.transpose(COLOURS))
 
 
-def pose_view(poses: Sequence[Pose], points: SparsePoints | None, scene_unit: str | None) -> str:
-    """HTML: the place for the drawing, the choice of its colours, and the data that `SCRIPT` draws."""
+def pose_view(poses: Sequence[Pose], points: SparsePoints | None, scene_unit: str | None) -> Plot:
+    """Return the poses in space with the sparse points, as `space_view`."""
     cameras = np.stack([pose.camera_to_world for pose in poses])
     centre = object_centre(cameras, points)
     if centre is None:
@@ -104,49 +78,37 @@ def space_view(
     colourings: Mapping[str, Sequence[float]],
     unit: str | None,
     box: NDArray[np.float64] | None = None,
-) -> str:
-    """HTML as `pose_view`, of anything.
+) -> Plot:
+    """Return a view in space of V things, drawn by `pose_view.js`.
 
     Args:
-        outlines: [K, 3] each, the lines that are drawn for every one of V things; NaN is a break.
-        places: [V, 3] of their dots. labels: shown where the pointer rests on a dot.
+        outlines: [K, 3] each, the lines that are drawn for every thing; NaN is a break.
+        places: [V, 3] of their dots.
+        labels: plain text, shown where the pointer rests on a dot.
         cloud: points [N, 3] and their colours [N, 3].
         colourings: by name the number of each thing that its colour stands for.
         unit: of lengths.
-        box: [2, 3] corners around the object: it opens on that, and everything is for the asking.
+        box: [2, 3] corners around the object: the view opens on that, and can be widened to everything.
     """
-    owners = [i for i, outline in enumerate(outlines) for _ in outline]
     scale = [[i / (len(COLOURS) - 1), f"rgb{colour}"] for i, colour in enumerate(COLOURS)]
-    traces: list[dict[str, Any]] = [
-        {
-            "type": "scatter3d",
-            "mode": "lines",
-            **_coordinates(np.concatenate(outlines)),
-            "line": {"width": 3, "colorscale": scale},
-            "hoverinfo": "skip",
-        },
-        {
-            "type": "scatter3d",
-            "mode": "markers",
-            **_coordinates(places),
-            "text": [escape(label) for label in labels],
-            "hoverinfo": "text",
-            "marker": {
-                "size": 3,
-                "colorscale": scale,
-                "showscale": len(places) > 1,
-                "colorbar": {"thickness": 10, "len": 0.6, "x": 1.0, "xpad": 4, "title": {"side": "right"}},
-            },
-        },
+    colour_bar = {"thickness": 10, "len": 0.6, "x": 1.0, "xpad": 4, "title": {"side": "right"}}
+    dots = {"size": 3, "colorscale": scale, "showscale": len(places) > 1, "colorbar": colour_bar}
+    # plotly reads texts as markup
+    texts = {"text": [escape(label) for label in labels], "hoverinfo": "text"}
+    traces = [
+        _scatter(np.concatenate(outlines), "lines", line={"width": 3, "colorscale": scale}, hoverinfo="skip"),
+        _scatter(places, "markers", **texts, marker=dots),
     ]
     if cloud is not None:
-        traces.append(_cloud(*cloud))
+        points, colours = cloud
+        marker = {"size": 1.5, "color": [f"rgb({r},{g},{b})" for r, g, b in colours]}
+        traces.append(_scatter(points, "markers", marker=marker, hoverinfo="skip"))
     in_unit = f" ({unit})" if unit else ""
     data = {
         "traces": traces,
-        "owners": owners,
-        "colourings": [{"title": escape(name), "values": list(values)} for name, values in colourings.items()],
-        "box": None if box is None else [[float(f"{value:.5g}") for value in axis] for axis in box.T],
+        "owners": [i for i, outline in enumerate(outlines) for _ in outline],
+        "colourings": [{"title": name, "values": list(values)} for name, values in colourings.items()],
+        "box": None if box is None else [rounded(axis) for axis in box.T],
         "layout": {
             "scene": {"aspectmode": "data", **{f"{a}axis": {"title": {"text": a + in_unit}} for a in "xyz"}},
             "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
@@ -154,43 +116,34 @@ def space_view(
             "uirevision": "keep the view",
         },
     }
-    choices = " ".join(
-        f'<label><input type="radio" name="colouring" value="{i}"{"" if i else " checked"}> {escape(name)}</label>'
-        for i, name in enumerate(colourings)
-    )
-    if box is not None:
-        choices += (
-            '<br>Show: <label><input type="radio" name="within" value="1" checked> the object</label> '
-            '<label><input type="radio" name="within" value="0"> everything</label>'
-        )
-    return f'<p>Colours: {choices}</p><div id="pose-view"></div>' + embedded_json("pose-data", data)
+    return Plot("pose-data", data)
 
 
 def symbol_size(cameras: NDArray[np.float64], centre: NDArray[np.float64]) -> float:
-    """Half the width of a camera's symbol. ``cameras``: [V, 3 or 4, 4]; ``centre``: [3] of the object."""
-    return SYMBOL * (float(np.median(np.linalg.norm(cameras[:, :3, 3] - centre, axis=1))) or 1.0)
+    """Return half the width of a camera's symbol. ``cameras``: [V, 3 or 4, 4]; ``centre``: [3] of the object."""
+    return SYMBOL_SIZE * (float(np.median(np.linalg.norm(cameras[:, :3, 3] - centre, axis=1))) or 1.0)
 
 
 def nearby(points: NDArray[np.floating], cameras: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Which of the points [N, 3] are shown: those that the cameras stand around, and not too many."""
-    radius = NEARBY * float(np.linalg.norm(cameras[:, :3, 3] - centre, axis=1).max())
+    """Return which of the points [N, 3] are shown: those that the cameras stand around, and not too many."""
+    radius = NEARBY_FACTOR * float(np.linalg.norm(cameras[:, :3, 3] - centre, axis=1).max())
     near = np.flatnonzero(np.linalg.norm(points - centre, axis=1) <= radius)
-    return near[:: max(1, -(-len(near) // MOST_POINTS))]
+    return near[:: max(1, -(-len(near) // MAX_POINTS))]
 
 
 def pyramid(
     camera_to_world: NDArray[np.float64], width: int, height: int, fl_x: float, fl_y: float, size: float
 ) -> NDArray[np.float64]:
-    """The symbol of a camera as one line [K, 3]. ``size``: half its width."""
+    """Return the symbol of a camera as one line [K, 3]. ``size``: half its width."""
     half_height = size * height / width * fl_x / fl_y
-    depth = min(2 * size * fl_x / width, BLUNT * size)
+    depth = min(2 * size * fl_x / width, MAX_SYMBOL_DEPTH * size)
     base = [(x * size, y * half_height, -depth) for x, y in CORNERS]
     corners = np.array([(0.0, 0.0, 0.0), *base])
-    return corners[list(WALK)] @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
+    return corners[list(PATH)] @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
 
 
 def _outline(pose: Pose, size: float) -> NDArray[np.float64]:
-    """The pyramid [K, 3] with a line along the places of a stack's photographs; it ends with a break."""
+    """Return the pyramid [K, 3] with a line along the places of a stack's photographs; it ends with a break."""
     lens = pose.frames[0].intrinsics
     symbol = pyramid(pose.camera_to_world, lens.width, lens.height, lens.fl_x, lens.fl_y, size)
     places = np.stack([frame.camera_to_world[:3, 3] for frame in pose.frames])
@@ -198,19 +151,7 @@ def _outline(pose: Pose, size: float) -> NDArray[np.float64]:
     return np.concatenate([symbol, gap, places, gap])
 
 
-def _cloud(points: NDArray[np.floating], colours: NDArray[np.uint8]) -> dict[str, Any]:
-    return {
-        "type": "scatter3d",
-        "mode": "markers",
-        **_coordinates(points),
-        "marker": {"size": 1.5, "color": [f"rgb({r},{g},{b})" for r, g, b in colours]},
-        "hoverinfo": "skip",
-    }
-
-
-def _coordinates(places: NDArray[np.floating]) -> dict[str, list[float | None]]:
-    """Places [N, 3] as plotly has them, with null for a break in a line."""
-    return {
-        axis: [None if np.isnan(value) else float(f"{value:.5g}") for value in column]
-        for axis, column in zip("xyz", places.T, strict=True)
-    }
+def _scatter(places: NDArray[np.floating], mode: str, **options: Any) -> dict[str, Any]:
+    """Return places [N, 3] as a trace, with null for a break in a line."""
+    axes = {axis: rounded(column) for axis, column in zip("xyz", places.T, strict=True)}
+    return {"type": "scatter3d", "mode": mode, **axes, **options}

@@ -49,7 +49,7 @@ class RunGeometry:
     """[V] depths between which the object lies."""
 
     def size(self) -> NDArray[np.float64] | None:
-        """Length, width and height [3] of the whole object along its own principal axes, the longest first."""
+        """Return the object's extent [3] along its own principal axes, the longest first; None for too few splats."""
         if len(self.object_points) < 4:
             return None
         axes = np.linalg.eigh(np.cov(self.object_points.T))[1]
@@ -58,7 +58,7 @@ class RunGeometry:
 
 @torch.no_grad()
 def run_geometry(run: Run) -> RunGeometry:
-    """Everything from the model's frame to the capture's: x_model = s (R x + t)."""
+    """Return everything in the capture's frame, x, of which the model's is x_model = s (R x + t)."""
     model, metadata = run.model, run.metadata
     # Other dataparsers than ours do not say how they moved the scene.
     scale, mm = float(metadata.get("dataparser_scale", 1.0)), metadata.get("mm_per_unit")
@@ -124,7 +124,7 @@ def depth_of_field(
 
 
 def _depths(cameras: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[2, V] the depths between which the points lie for each camera."""
+    """Return [2, V] the depths between which the points lie for each camera."""
     if not len(points):
         return np.full((2, len(cameras)), np.nan)
     depths = [(pose[:3, 3] - points) @ pose[:3, 2] for pose in cameras]

@@ -15,18 +15,18 @@ from macro_splat.report.page import embedded_jpeg, embedded_png
 
 BUDGET_BYTES = 3_500_000
 """Of all thumbnails as they stand in the page: beside plotly (5 MB) the page stays below 10 MB."""
-EDGES = (256, 192, 128, 96, 64)
-"""Longest edge in pixels: the largest that keeps within the budget is taken."""
+EDGES_PX = (256, 192, 128, 96, 64)
+"""Longest edge: the largest that keeps within the budget is taken."""
 MAP_REDUCTION = 3
 """Maps have so many times fewer pixels along an edge."""
 QUALITY = 75
-FULLY_SHARP = 0.995
+FULL_SCALE_QUANTILE = 0.995
 """Quantile of a group's sharpness that is shown in full colour."""
 LEVELS = 16
-PEAKING = (255, 40, 0)
+PEAKING_COLOUR = (255, 40, 0)
 """sRGB of what is sharp: focus peaking's colour."""
-OPAQUE = 215
-"""Alpha of full colour."""
+MAX_ALPHA = 215
+"""Of full colour."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Thumbnail:
 def embed_thumbnails(
     folder: Path, groups: Sequence[Sequence[str]], budget: int = BUDGET_BYTES
 ) -> dict[str, Thumbnail | None]:
-    """Thumbnails by photograph, as large as the budget allows; None where there is none.
+    """Return thumbnails by photograph, as large as the budget allows; None where there is none.
 
     Should even the smallest not fit, only every second or third ... photograph has one.
 
@@ -56,12 +56,12 @@ def embed_thumbnails(
     """
     scales = {name: scale for group in groups for scale in [_full_scale(folder, group)] for name in group}
     embedded: dict[str, Thumbnail | None] = {}
-    for edge in EDGES:
+    for edge in EDGES_PX:
         embedded, size = {}, 0
         for name, thumbnail in _embed(folder, scales, edge):
             embedded[name] = thumbnail
             size += _length(thumbnail)
-            if size > budget and edge != EDGES[-1]:
+            if size > budget and edge != EDGES_PX[-1]:
                 break
         else:
             every = max(1, -(-size // budget))
@@ -79,7 +79,7 @@ def _embed(folder: Path, scales: Mapping[str, float], edge: int) -> Iterator[tup
             with Image.open(path) as image:
                 picture = image.convert("RGB")
         except OSError as error:
-            raise _broken(path, error) from error
+            raise broken_file(path, error) from error
         picture.thumbnail((edge, edge), Image.Resampling.BOX)
         sharpness = _load_map(folder, name)
         yield (
@@ -94,16 +94,17 @@ def _embed(folder: Path, scales: Mapping[str, float], edge: int) -> Iterator[tup
 
 
 def peaking(sharpness: NDArray[np.float32], full: float, max_edge: int) -> Image.Image:
-    """A map of sharpness [h, w] as a picture in one colour, the more opaque the sharper.
+    """Return a map of sharpness [h, w] as a picture in one colour, the more opaque the sharper.
 
     Args:
-        full: the sharpness that is shown in full colour. max_edge: of the picture in pixels.
+        full: the sharpness that is shown in full colour.
+        max_edge: of the picture in pixels.
     """
     sharpness = _reduced(sharpness, max_edge)
     share = np.clip(sharpness / full, 0, 1) if full > 0 else np.zeros_like(sharpness)
     shown = Image.fromarray(np.round(share * (LEVELS - 1)).astype(np.uint8))
-    shown.putpalette(bytes(PEAKING) * LEVELS)
-    shown.info["transparency"] = bytes(round(OPAQUE * level / (LEVELS - 1)) for level in range(LEVELS))
+    shown.putpalette(bytes(PEAKING_COLOUR) * LEVELS)
+    shown.info["transparency"] = bytes(round(MAX_ALPHA * level / (LEVELS - 1)) for level in range(LEVELS))
     return shown
 
 
@@ -117,29 +118,30 @@ def _reduced(values: NDArray[np.float32], max_edge: int) -> NDArray[np.float32]:
 
 
 def _full_scale(folder: Path, group: Sequence[str]) -> float:
-    """The sharpness that the sharpest of the group's photographs reaches in its sharpest places."""
+    """Return the sharpness that the sharpest of the group's photographs reaches in its sharpest places."""
     maps = (_load_map(folder, name) for name in group)
-    return max((float(np.quantile(values, FULLY_SHARP)) for values in maps if values is not None), default=0.0)
+    return max((float(np.quantile(values, FULL_SCALE_QUANTILE)) for values in maps if values is not None), default=0.0)
 
 
 def _load_map(folder: Path, name: str) -> NDArray[np.float32] | None:
-    """The map as large as it is shown at most."""
+    """Return the map as large as it is shown at most."""
     path = folder / "sharpness" / f"{name}.npy"
     if not path.is_file():
         return None
     try:
         sharpness = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise _broken(path, error) from error
+        raise broken_file(path, error) from error
     if not isinstance(sharpness, np.ndarray) or sharpness.ndim != 2 or not np.isfinite(sharpness).all():
-        raise _broken(path, ValueError("no array [h, w] of numbers"))
-    return _reduced(sharpness.astype(np.float32), EDGES[0] // MAP_REDUCTION)
+        raise broken_file(path, ValueError("no array [h, w] of numbers"))
+    return _reduced(sharpness.astype(np.float32), EDGES_PX[0] // MAP_REDUCTION)
 
 
 def _length(thumbnail: Thumbnail | None) -> int:
     return 0 if thumbnail is None else len(thumbnail.picture) + len(thumbnail.sharpness or "")
 
 
-def _broken(path: Path, error: Exception) -> MacroSplatError:
+def broken_file(path: Path, error: Exception) -> MacroSplatError:
+    """Return what to raise where a file that was made of the photographs cannot be read."""
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     return MacroSplatError(f"{path} is broken ({reason}); delete it and process the photographs again")

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from macro_splat.report.charts import BLUE, GREY, ORANGE, chart, rounded
+from macro_splat.report.charts import BLUE, GREY, ORANGE, Plot, chart, rounded
 from macro_splat.report.events import Scalar
 
-MOST_POINTS = 1000
+MAX_POINTS = 1000
 """Of a curve."""
-SMOOTHED_OVER = 0.02
+SMOOTHING_WINDOW = 0.02
 """Share of the training that a smoothed curve is a mean of: single steps see single photographs."""
 
 
-def training_curves(scalars: Mapping[str, Sequence[Scalar]]) -> str:
-    """HTML for `charts.SCRIPT`, or a sentence where nothing was logged."""
+def training_curves(scalars: Mapping[str, Sequence[Scalar]]) -> list[Plot]:
+    """Return a chart for each number that was logged."""
     charts = []
     loss, psnr = scalars.get("Train Loss"), scalars.get("Train Metrics Dict/psnr")
     if loss:
@@ -31,15 +31,13 @@ def training_curves(scalars: Mapping[str, Sequence[Scalar]]) -> str:
     if gaussians:
         traces = [_curve(gaussians, None, BLUE)]
         charts.append(chart("gaussians-chart", traces, "step", "Gaussians", yaxis={"rangemode": "tozero"}))
-    if not charts:
-        return "<p>Nothing was logged: trainings with <code>--vis viewer+tensorboard</code> leave curves.</p>"
-    return f'<div class="charts">{"".join(charts)}</div>'
+    return charts
 
 
 def _curve(
     scalars: Sequence[Scalar], name: str | None, colour: str, width: float = 2, mode: str = "lines"
 ) -> dict[str, Any]:
-    thinned = scalars[:: max(1, -(-len(scalars) // MOST_POINTS))]
+    thinned = scalars[:: max(1, -(-len(scalars) // MAX_POINTS))]
     named = {"showlegend": False, "hoverinfo": "skip"} if name is None else {"name": name}
     return {
         "x": [scalar.step for scalar in thinned],
@@ -51,8 +49,8 @@ def _curve(
 
 
 def _smooth(scalars: Sequence[Scalar]) -> list[Scalar]:
-    """Means over as many values on both sides as there are, up to half of `SMOOTHED_OVER` of the whole."""
-    reach = round(SMOOTHED_OVER / 2 * len(scalars))
+    """Return means over as many values on both sides as there are, up to half of `SMOOTHING_WINDOW` of the whole."""
+    reach = round(SMOOTHING_WINDOW / 2 * len(scalars))
     smoothed = []
     for i, scalar in enumerate(scalars):
         side = min(i, len(scalars) - 1 - i, reach)

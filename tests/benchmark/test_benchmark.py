@@ -39,6 +39,10 @@ def variants(*names: str) -> list:
     return choose("variants", VARIANTS, names)
 
 
+def config(capture: Path, output: Path) -> BenchmarkConfig:
+    return BenchmarkConfig((capture,), iterations=40, output=output, seed=7)
+
+
 @pytest.fixture(scope="module")
 def ball(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_capture(tmp_path_factory.mktemp("captures") / "ball", views=6, f_number=0.7)
@@ -48,7 +52,7 @@ def ball(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def output(ball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """After a benchmark of three modes."""
     folder = tmp_path_factory.mktemp("benchmark")
-    assert run_and_report([ball], modes("off", "image", "oracle"), variants("given"), 40, folder, 7, True) == 0
+    assert run_and_report(config(ball, folder), modes("off", "image", "oracle"), variants("given")) == 0
     return folder
 
 
@@ -84,12 +88,12 @@ def test_finished_runs_are_read_and_interrupted_ones_done_again_with_the_same_re
     ball: Path, output: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(output / "runs", tmp_path / "runs")
-    entries = plan([ball], modes("off", "image"), variants("given"), 40, 7, tmp_path / "prepared")
+    entries = plan(config(ball, tmp_path), modes("off", "image"), variants("given"))
     started: list[str] = []
 
-    def note(entry, index, done, total) -> None:
-        if entry.mode.name not in started:
-            started.append(entry.mode.name)
+    def note(run: str, done: int, total: int) -> None:
+        if run not in started:
+            started.append(run)
 
     first = run_all(entries, tmp_path, progress=note)
     assert started == []
@@ -100,7 +104,7 @@ def test_finished_runs_are_read_and_interrupted_ones_done_again_with_the_same_re
     (interrupted / RESULT).unlink()
     (interrupted / "left_over").write_text("")
     again = run_all(entries, tmp_path, progress=note)
-    assert started == ["image"]
+    assert started == ["[2/2] ball, given, image"]
     assert not (interrupted / "left_over").exists()
     assert again[1].result is not None
     assert decided(again[1].result) == decided(before)
@@ -110,7 +114,7 @@ def test_a_failing_run_is_reported_and_does_not_stop_the_others(ball: Path, outp
     shutil.copytree(output / "runs", tmp_path / "runs")
     # Pictures too small for the structural similarity.
     broken = dataclasses.replace(modes("splat", **{"pipeline.datamanager.max_image_edge": 8})[0], name="broken")
-    code = run_and_report([ball], [broken, *modes("off")], variants("given"), 40, tmp_path, 7, True)
+    code = run_and_report(config(ball, tmp_path), [broken, *modes("off")], variants("given"))
     assert code == 1
     results = rows(tmp_path)
     assert "failed: " in results["broken"]["reason"]
@@ -120,7 +124,7 @@ def test_a_failing_run_is_reported_and_does_not_stop_the_others(ball: Path, outp
 
 def test_photographs_without_truth_are_judged_after_fitting_their_lens(tmp_path: Path) -> None:
     folder = write_capture(tmp_path / "real", views=6, test_views=0, sharp=False, depth=False, split_lists=False)
-    assert run_and_report([folder], modes("splat"), variants("given"), 40, tmp_path / "out", 7, True) == 0
+    assert run_and_report(config(folder, tmp_path / "out"), modes("splat"), variants("given")) == 0
     (row,) = rows(tmp_path / "out").values()
     assert row["judged_on"] == "reblurred"
     assert np.isfinite(row["psnr"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from macro_splat.benchmark.config import BenchmarkConfig
 from macro_splat.benchmark.modes import MODES, VARIANTS, choose
 from macro_splat.benchmark.plan import Entry, plan
 from macro_splat.capture import read_capture
@@ -17,7 +18,7 @@ from tests.captures import write_capture
 
 def entries_of(folder: Path, *, modes: list[str], variants: list[str], tmp_path: Path) -> list[Entry]:
     chosen = choose("modes", MODES, modes), choose("variants", VARIANTS, variants)
-    return plan([folder], *chosen, 100, 1, tmp_path / "prepared")
+    return plan(BenchmarkConfig((folder,), iterations=100, seed=1, output=tmp_path), *chosen)
 
 
 @pytest.fixture
@@ -93,9 +94,29 @@ def test_fusing_trains_on_a_capture_of_its_own(tmp_path: Path) -> None:
 def test_bad_captures_are_told_before_anything_runs(ball: Path, tmp_path: Path) -> None:
     modes, variants = choose("modes", MODES, ["off"]), choose("variants", VARIANTS, ["given"])
     with pytest.raises(MacroSplatError, match="does not exist"):
-        plan([ball, tmp_path / "nowhere"], modes, variants, 10, 0, tmp_path)
+        plan(
+            BenchmarkConfig(
+                (
+                    ball,
+                    tmp_path / "nowhere",
+                ),
+                output=tmp_path,
+            ),
+            modes,
+            variants,
+        )
     with pytest.raises(MacroSplatError, match="give the capture's folder"):
-        plan([ball / "transforms.json"], modes, variants, 10, 0, tmp_path)
+        plan(BenchmarkConfig((ball / "transforms.json",), output=tmp_path), modes, variants)
     other = shutil.copytree(ball, tmp_path / "copy" / "ball")
     with pytest.raises(MacroSplatError, match="two captures are named ball"):
-        plan([ball, other], modes, variants, 10, 0, tmp_path)
+        plan(
+            BenchmarkConfig(
+                (
+                    ball,
+                    other,
+                ),
+                output=tmp_path,
+            ),
+            modes,
+            variants,
+        )

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from macro_splat.benchmark.crops import SHEET_TILE_PX, make_sheet, make_strips, strips_by_capture
 from macro_splat.benchmark.modes import MODES, VARIANTS, Mode, Variant
-from macro_splat.benchmark.page import make_page
+from macro_splat.benchmark.page import make_results_page
 from macro_splat.benchmark.plan import Entry
 from macro_splat.benchmark.suite import Row
 from macro_splat.benchmark.tables import derive, markdown_table, means, notes, text_table
@@ -216,7 +216,7 @@ def test_a_sheet_shows_every_cut_out_in_its_place(judged: list[Row]) -> None:
 
 
 def test_the_page_needs_nothing_else(judged: list[Row]) -> None:
-    page = make_page(derive(judged), strips_by_capture(judged), 100, 42)
+    page = make_results_page(derive(judged), strips_by_capture(judged), 100, 42)
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert len(sources) == 9  # 2 × 5 tiles without the held-out photograph
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
@@ -228,6 +228,6 @@ def test_the_page_needs_nothing_else(judged: list[Row]) -> None:
 
 def test_names_are_escaped_on_the_page(judged: list[Row]) -> None:
     odd = [Row(Entry("<b>&", r.entry.mode, GIVEN, None), r.folder, r.result) for r in judged]
-    page = make_page(derive(odd), strips_by_capture(odd), 100, 42)
+    page = make_results_page(derive(odd), strips_by_capture(odd), 100, 42)
     assert "<b>" not in page
     assert "&lt;b&gt;&amp;" in page

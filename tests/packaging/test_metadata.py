@@ -42,7 +42,11 @@ def test_the_wheel_is_pure_python(wheel: Path) -> None:
     assert wheel.name.endswith("-py3-none-any.whl")
 
 
-def test_the_wheel_holds_every_module(wheel: Path) -> None:
+def test_the_wheel_holds_every_module_and_what_pages_are_made_of(wheel: Path) -> None:
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "macro_splat").rglob("*.py")}
+    report = ROOT / "macro_splat" / "report"
+    pages = {str(path.relative_to(ROOT)) for name in ("templates", "static") for path in (report / name).iterdir()}
+    assert {path.rpartition(".")[2] for path in pages} == {"html", "css", "js"}
+    sources |= pages
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("macro_splat/")}
     assert sources - packed == set()

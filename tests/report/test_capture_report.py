@@ -15,6 +15,7 @@ from PIL import Image
 from macro_splat.errors import MacroSplatError
 from macro_splat.report.capture_report import write_capture_report
 from macro_splat.report.coverage_map import coverage_map
+from macro_splat.report.page import render
 from tests.captures import edit_transforms
 from tests.report.outputs import edit_process, photograph, process_of, singles, write_output, write_thumbnails
 
@@ -247,7 +248,7 @@ def test_a_folder_that_process_did_not_finish(tmp_path: Path, content: str | Non
 
 
 def test_the_map_shades_the_surroundings_of_cameras_only() -> None:
-    drawing = coverage_map(np.array([[0.0, 45.0]]), ["a"], [0.0], lambda share: "#000000", [])
+    drawing = render("coverage_map.html", map=coverage_map(np.array([[0.0, 45.0]]), ["a"], ["#000000"], []))
     cells = re.findall(r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="[\d.]+" fill="#b7dcb4"', drawing)
     middle = float(re.search(r'<circle cx="([\d.]+)"', drawing)[1])  # type: ignore[index]
     assert cells

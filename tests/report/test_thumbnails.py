@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.report.thumbnails import EDGES, OPAQUE, Thumbnail, embed_thumbnails, peaking
+from macro_splat.report.thumbnails import EDGES_PX, MAX_ALPHA, Thumbnail, embed_thumbnails, peaking
 from tests.report.outputs import write_thumbnails
 
 NAMES = [f"{i}.png" for i in range(6)]
@@ -35,7 +35,7 @@ def test_the_sharp_side_is_marked_and_the_other_left_clear(tmp_path: Path) -> No
     assert thumbnail.sharpness is not None
     assert opened(thumbnail.picture).size == (thumbnail.width, thumbnail.height) == (48, 36)
     alpha = np.asarray(opened(thumbnail.sharpness).convert("RGBA"))[:, :, 3]
-    assert (alpha[:, :8] == OPAQUE).all()
+    assert (alpha[:, :8] == MAX_ALPHA).all()
     assert (alpha[:, 8:] == 0).all()
 
 
@@ -50,10 +50,10 @@ def test_photographs_of_one_group_share_a_scale(tmp_path: Path) -> None:
         overlays = [opened(t.sharpness).convert("RGBA") for t in thumbnails.values() if t and t.sharpness]
         return [int(np.asarray(overlay)[..., 3].max()) for overlay in overlays]
 
-    assert alphas([NAMES[:1], NAMES[1:2]]) == [OPAQUE, OPAQUE]
+    assert alphas([NAMES[:1], NAMES[1:2]]) == [MAX_ALPHA, MAX_ALPHA]
     blurred, sharp = alphas([NAMES[:2]])
-    assert sharp == OPAQUE
-    assert blurred == pytest.approx(OPAQUE / 4, abs=OPAQUE / 15)
+    assert sharp == MAX_ALPHA
+    assert blurred == pytest.approx(MAX_ALPHA / 4, abs=MAX_ALPHA / 15)
 
 
 def test_a_map_of_nothing_is_clear() -> None:
@@ -68,7 +68,7 @@ def test_thumbnails_shrink_to_their_budget(tmp_path: Path) -> None:
     budget = total(full) // 4
     small = embed_thumbnails(folder, [NAMES], budget)
     (width,) = {t.width for t in small.values() if t is not None}
-    assert width in EDGES[1:-1]
+    assert width in EDGES_PX[1:-1]
     assert len(small) == len(NAMES)
     assert total(small) <= budget
     scarce = embed_thumbnails(folder, [NAMES], budget // 10)

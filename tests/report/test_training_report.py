@@ -17,10 +17,11 @@ from torch.utils.tensorboard import SummaryWriter
 from macro_splat.evaluation.pictures import psnr
 from macro_splat.report.events import read_scalars
 from macro_splat.report.measured_views import measure_views
+from macro_splat.report.page import render
 from macro_splat.report.run_geometry import SHARP_PX, RunGeometry, depth_of_field, run_geometry
 from macro_splat.report.training_curves import training_curves
 from macro_splat.report.training_report import write_training_report
-from macro_splat.report.wipe import BUDGET_BYTES, Wipe, wipe_section
+from macro_splat.report.wipe import BUDGET_BYTES, Wipe, embed_wipes
 from macro_splat.runs.load import Run, load_run
 from macro_splat.training.record import read_record, write_record
 
@@ -243,7 +244,7 @@ def test_logged_numbers_are_read_back_even_if_the_file_was_cut_off(tmp_path: Pat
 
 
 def test_a_run_that_logged_nothing_says_so(tmp_path: Path) -> None:
-    assert "Nothing was logged" in training_curves(read_scalars(tmp_path))
+    assert "Nothing was logged" in render("training_curves.html", curves=training_curves(read_scalars(tmp_path)))
 
 
 def test_a_record_that_is_missing_or_broken_is_none(tmp_path: Path) -> None:
@@ -262,7 +263,8 @@ def test_a_record_that_is_missing_or_broken_is_none(tmp_path: Path) -> None:
 def test_pictures_are_reduced_until_they_fit() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), dtype=np.uint8)
     layers = {name: Image.fromarray(noise) for name in ("photograph", "sharp")}
-    html = wipe_section([Wipe(f"view {i}", "", layers) for i in range(2)], "photograph", "sharp")
+    wipes = embed_wipes([Wipe(f"view {i}", "", "", layers) for i in range(2)])
+    html = render("wipes.html", wipes=wipes, wipe_left="photograph", wipe_right="sharp", thumbnail_edge=96)
     assert BUDGET_BYTES / 6 < len(html) < BUDGET_BYTES + 100_000
     assert re.search(r"aspect-ratio:2000/1500", html)
 
