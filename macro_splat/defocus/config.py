@@ -15,7 +15,7 @@ class DefocusConfig:
     mode: Mode = "image"
     """image: every pixel of the rendered picture gathers its circle of confusion. splat: every Gaussian is widened by
     the circle of confusion at its depth. off: plain splats, which learn the blur into the model. The others are known
-    methods to compare with, see macro_splat/rivals/."""
+    methods to compare with, see macro_splat/defocus/baselines/."""
     linear_light: bool = True
     """image: add up light as a sensor does, not the values of the sRGB curve."""
     depth_edges: bool = True

@@ -74,5 +74,5 @@ def _sharp_view(model: MacroSplatModel, datamanager: Any, index: int) -> tuple[S
         photograph = interpolate(photograph.permute(2, 0, 1)[None], size, mode="area")[0].permute(1, 2, 0)
     alpha = outputs["accumulation"]
     blur = partial(defocus_picture, outputs["rgb"], alpha=alpha)
-    view = SharpView(photograph, 1.0 / outputs["depth"].clamp(min=1e-6), alpha, blur)
+    view = SharpView(photograph, outputs["depth"].clamp(min=1e-6), alpha, blur)
     return view, float(camera.fx[0, 0])

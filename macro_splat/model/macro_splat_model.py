@@ -329,11 +329,11 @@ class MacroSplatModel(SplatfactoModel):
         lens, focal_px = self.lens_seen_through(camera), K[0, 0, 0]
         if lens is None:
             return outputs
-        circle = partial(lens.signed_radius, depth, focal_px)
+        circle = partial(lens.coc_radius, depth, focal_px)
         if self.virtual_lens is None and isinstance(self.head, LensBlurModel):
             view = self.training_views.index_of(camera)
             if view is not None:  # with what the head adds to the lens
-                circle = partial(self.head.circle, view, depth, focal_px)
+                circle = partial(self.head.coc_radius, view, depth, focal_px)
         if self._show_photograph is not None:
             self._show_photograph(outputs, camera)
         defocus = self.config.defocus

@@ -347,7 +347,7 @@ class MacroLensPanel(nn.Module):
         """Signed radius [H, W, 1] in pixels by a training view's own lens, with what the head adds to that."""
         head = self._model.head
         assert isinstance(head, LensBlurModel)  # only with a lens there is a panel
-        return head.circle(view, depth, focal_px)
+        return head.coc_radius(view, depth, focal_px)
 
     @torch.no_grad()
     def _training_camera(self, view: int) -> Cameras:
