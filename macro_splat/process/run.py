@@ -22,7 +22,7 @@ from macro_splat.process.config import WORK, ProcessConfig
 from macro_splat.process.findings import find_problems
 from macro_splat.process.mask_stage import PreparedMask, background_colour, prepare_masks
 from macro_splat.process.points import points_from_stacks
-from macro_splat.process.poses import Poses, poses_from_reconstruction
+from macro_splat.process.poses import Poses
 from macro_splat.process.previews import preview_stacks
 from macro_splat.process.problems import Problem, from_message, hint, warning
 from macro_splat.process.record import make_record, peak_memory_mb
@@ -171,7 +171,7 @@ class _Run:
         if self.rig is not None:
             stacks = [with_lens(stack, self.rig.lens) for stack in stacks]
         quality = {p.name: self.quality[p.name] for stack in stacks for p in stack.photographs}
-        reconstruction = StructureFromMotion(
+        poses = StructureFromMotion(
             stacks,
             self.workspace,
             masks={name: mask.path for name, mask in self.masks.items()},
@@ -179,8 +179,8 @@ class _Run:
             sharpness=SharpnessMaps(quality),
             distortion=self.config.distortion,
         ).reconstruct()
-        self.left_out |= {name: "it found no place among the others" for name in reconstruction.unregistered}
-        return poses_from_reconstruction(reconstruction, stacks)
+        self.left_out |= {name: "it found no place among the others" for name in poses.unregistered}
+        return poses
 
     def _scaled(self, poses: Poses) -> Poses:
         """Return the poses in mm, if the scale is known. A target that is not seen is a problem, but ends nothing."""
