@@ -77,7 +77,7 @@ class Exif:
 
 
 def read_exif(path: Path) -> Exif:
-    """The tags of a photograph: JPEG, PNG, TIFF or raw.
+    """Read the tags of a photograph: JPEG, PNG, TIFF or raw.
 
     Raises:
         MacroSplatError: the file itself is no picture. Whatever stands in the tags raises nothing.
@@ -129,7 +129,7 @@ def _read_raw(path: Path) -> Exif:
 
 
 def _tags(image: Image.Image) -> Image.Exif:
-    """The EXIF block of an opened picture, empty if there is none or it cannot be walked through."""
+    """Return the EXIF block of an opened picture, empty if there is none or it cannot be walked through."""
     try:
         if image.format != "PNG":
             return image.getexif()
@@ -145,7 +145,7 @@ def _tags(image: Image.Image) -> Image.Exif:
 
 
 def _parse(exif: Image.Exif, info: Mapping[Any, Any], size: tuple[int, int]) -> Exif:
-    """The tags of a picture whose stored pixels are of that size; `info` has its XMP and the block in bytes."""
+    """Read the tags of a picture whose stored pixels are of that size; `info` has its XMP and the block in bytes."""
     main, tags = _directories(exif)
     xmp = _xmp(info)
     focal_length = _number(tags.get(Tag.FocalLength), 0.1, 1e4)
@@ -185,7 +185,7 @@ def _parse(exif: Image.Exif, info: Mapping[Any, Any], size: tuple[int, int]) -> 
 
 
 def _directories(exif: Image.Exif) -> tuple[Mapping[int, Any], Mapping[int, Any]]:
-    """The main directory and the EXIF directory, as far as they can be read."""
+    """Return the main directory and the EXIF directory, as far as they can be read."""
     main = {}
     for tag in exif:
         try:
@@ -199,7 +199,7 @@ def _directories(exif: Image.Exif) -> tuple[Mapping[int, Any], Mapping[int, Any]
 
 
 def _png_chunk(image: Image.Image, kind: bytes) -> bytes | None:
-    """The data of the first chunk of that kind in the file of a PNG picture, found without decoding any."""
+    """Return the data of the first chunk of that kind in the file of a PNG picture, found without decoding any."""
     if not getattr(image, "filename", ""):
         return None
     with open(image.filename, "rb") as file:  # type: ignore[attr-defined]
@@ -213,13 +213,13 @@ def _png_chunk(image: Image.Image, kind: bytes) -> bytes | None:
 
 
 def _xmp(info: Mapping[Any, Any]) -> str:
-    """The XMP packet as text, empty if there is none."""
+    """Return the XMP packet as text, empty if there is none."""
     packet = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
     return packet.decode("utf-8", "replace") if isinstance(packet, bytes) else str(packet)
 
 
 def _xmp_value(packet: str, name: str) -> str | None:
-    """The value of a simple property, written as attribute or as element.
+    """Return the value of a simple property, written as attribute or as element.
 
     By a regular expression: XML parsers stumble over the garbage that may stand there, or can be made to explode.
     """
@@ -228,7 +228,7 @@ def _xmp_value(packet: str, name: str) -> str | None:
 
 
 def _number(value: Any, low: float, high: float) -> float | None:
-    """The tag as a number if it is one within [low, high]; of several, the first."""
+    """Return the tag as a number if it is one within [low, high]; of several, the first."""
     if isinstance(value, tuple | list):
         value = value[0] if value else None
     if isinstance(value, bytes) or value is None:
@@ -245,7 +245,7 @@ def _number(value: Any, low: float, high: float) -> float | None:
 
 
 def _metres(value: Any) -> float | None:
-    """A distance that stands in metres, in millimetres. 0 means unknown and 2³² − 1 infinity."""
+    """Return a distance that stands in metres, in millimetres. 0 means unknown and 2³² − 1 infinity."""
     metres = _number(value, 1e-3, 1e5)
     return None if metres is None else metres * 1000
 

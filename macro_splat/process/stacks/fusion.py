@@ -58,7 +58,7 @@ def fuse_stack(slices: Sequence[Picture], sharpest: NDArray[np.intp] | None = No
 
 
 def register(picture: Picture, alignment: SliceAlignment) -> Picture:
-    """A slice as the reference of its stack would show it: what moved with the focus is put back.
+    """Return a slice as the reference of its stack would show it: what moved with the focus is put back.
 
     Args:
         picture: [H, W, C]. alignment: of a picture of this size. Beyond its edge it is continued by mirroring.
