@@ -22,8 +22,8 @@ VERSION = 1
 
 
 @dataclass
-class Findings:
-    """What a run has found so far; mappings are by the photographs' names."""
+class RunState:
+    """What a run knows so far; mappings are by the photographs' names."""
 
     config: ProcessConfig
     command: Sequence[str]
@@ -40,39 +40,39 @@ class Findings:
     """Paths within the capture."""
 
 
-def make_record(found: Findings) -> dict[str, Any]:
+def make_record(run: RunState) -> dict[str, Any]:
     """Return the content of process.json, but for `seconds`, `peak_memory_mb` and `problems`."""
-    poses = found.poses
+    poses = run.poses
 
     def photograph_record(photograph: Photograph, stack: Stack, index: int) -> dict[str, Any]:
         name = photograph.name
         exif = asdict(photograph.exif)
         exif["taken"] = None if photograph.exif.taken is None else photograph.exif.taken.isoformat()
-        used = name in found.images
+        used = name in run.images
         return {
             "name": name,
-            "image": found.images.get(name),
+            "image": run.images.get(name),
             "width": photograph.width,
             "height": photograph.height,
             "exif": exif,
             "stack_id": stack.id,
             "stack_index": index,
-            "sharpness": found.quality[name].score,
-            "verdict": found.quality[name].verdict,
+            "sharpness": run.quality[name].score,
+            "verdict": run.quality[name].verdict,
             "used": used,
-            "why_not": None if used else found.left_out.get(name, "there are no poses"),
+            "why_not": None if used else run.left_out.get(name, "there are no poses"),
             "pose": poses.source if used and poses is not None else None,
-            "mask": found.masks[name].origin if name in found.masks else None,
+            "mask": run.masks[name].origin if name in run.masks else None,
         }
 
     return {
         "version": VERSION,
-        "command": list(found.command),
-        "photographs_folder": str(found.config.photographs.resolve()),
-        "settings": found.config.settings(),
+        "command": list(run.command),
+        "photographs_folder": str(run.config.photographs.resolve()),
+        "settings": run.config.settings(),
         "photographs": [
             photograph_record(photograph, stack, index)
-            for stack in found.stacks
+            for stack in run.stacks
             for index, photograph in enumerate(stack.photographs)
         ],
         "stacks": [
@@ -84,7 +84,7 @@ def make_record(found: Findings) -> dict[str, Any]:
                 "missing": list(stack.slices.missing),
                 "doubled": list(stack.slices.doubled),
             }
-            for stack in found.stacks
+            for stack in run.stacks
         ],
         "poses": {
             "source": None if poses is None else poses.source,
@@ -92,7 +92,7 @@ def make_record(found: Findings) -> dict[str, Any]:
             "points": 0 if poses is None or poses.points is None else len(poses.points.xyz),
             "unregistered": [] if poses is None else list(poses.unregistered),
         },
-        "scale": found.scale,
+        "scale": run.scale,
     }
 
 

@@ -25,7 +25,7 @@ from macro_splat.process.points import points_from_stacks
 from macro_splat.process.poses import Poses
 from macro_splat.process.previews import preview_stacks
 from macro_splat.process.problems import Problem, from_message, hint, warning
-from macro_splat.process.record import Findings, make_record, peak_memory_mb
+from macro_splat.process.record import RunState, make_record, peak_memory_mb
 from macro_splat.process.rig.format import read_rig
 from macro_splat.process.rig.lens import with_lens
 from macro_splat.process.rig.poses import poses_from_rig, slice_offsets
@@ -70,7 +70,7 @@ def process(
     return _Run(config, progress, command, write_report).run()
 
 
-class _Run(Findings):
+class _Run(RunState):
     """One call of `process`: the stages in their order."""
 
     def __init__(
