@@ -24,7 +24,7 @@ from macro_splat.process.poses import PosedPhotograph, Poses
 from macro_splat.process.sfm.colmap import load_pycolmap
 from macro_splat.process.sfm.database import CameraKind, FeatureDatabase
 from macro_splat.process.sfm.features import FeatureOptions, Features, detect
-from macro_splat.process.sfm.inputs import FOCAL_RANGE, Mask, digest, focal_length_px, load_mask
+from macro_splat.process.sfm.inputs import FOCAL_RANGE, digest, focal_length_px, load_mask
 from macro_splat.process.sfm.matching import best_partners, candidate_pairs
 from macro_splat.process.sfm.rotation import landscape_rotation
 from macro_splat.process.sfm.world import move_cameras, upright_world
@@ -95,8 +95,8 @@ class StructureFromMotion:
     workspace: Workspace
     """Its folder keeps features and matches in `sfm/`. With one thread the result is the same each time."""
     _: KW_ONLY
-    masks: Mapping[str, Mask] = field(default_factory=dict)
-    """By photograph, upright; features are searched where it is not 0. As a file or [H, W]."""
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    """Files by photograph, upright; features are searched where they are not black."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """How sharp each photograph is; the sharpest of a stack goes first. Without, the middle one does."""
     sharpness: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)

@@ -225,9 +225,9 @@ def test_nothing_that_fits_is_said(tmp_path: Path) -> None:
 
 
 def test_masks_that_do_not_fit_are_refused(turntable: Turntable, tmp_path: Path) -> None:
-    wrong = dict.fromkeys(turntable.masks, np.ones((WIDTH, HEIGHT), dtype=bool))  # turned by a quarter
+    Image.new("L", (HEIGHT, WIDTH), 255).save(tmp_path / "wrong.png")  # turned by a quarter
     with pytest.raises(MacroSplatError, match="240x320"):
-        run(turntable, tmp_path, masks=wrong)
+        run(turntable, tmp_path, masks=dict.fromkeys(turntable.masks, tmp_path / "wrong.png"))
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(MacroSplatError, match=r"broken\.png"):
         run(turntable, tmp_path, masks=dict.fromkeys(turntable.masks, tmp_path / "broken.png"))
