@@ -24,8 +24,8 @@ class Gap(NamedTuple):
 
 
 def nearest_to_axes(
-    camera_to_world: NDArray[np.floating], least_convergence: float = NOT_PARALLEL
-) -> NDArray[np.floating] | None:
+    camera_to_world: NDArray[np.float64], least_convergence: float = NOT_PARALLEL
+) -> NDArray[np.float64] | None:
     """Return the point [3] nearest to all optical axes, or None where they run parallel.
 
     The sum of squared distances of x from the lines c_i + t·d_i is least where Σ(I − d_i d_iᵀ)(x − c_i) = 0.
@@ -39,7 +39,7 @@ def nearest_to_axes(
     system = across.sum(axis=0)
     if np.linalg.eigvalsh(system)[0] < least_convergence * len(axes):
         return None
-    return np.linalg.solve(system, (across @ centres[:, :, None]).sum(axis=0)[:, 0])
+    return np.asarray(np.linalg.solve(system, (across @ centres[:, :, None]).sum(axis=0)[:, 0]), dtype=np.float64)
 
 
 def object_centre(camera_to_world: NDArray[np.float64], points: SparsePoints | None) -> NDArray[np.float64] | None:

@@ -85,7 +85,7 @@ def check_depth(path: Path, intrinsics: Intrinsics) -> None:
 
 
 def load_depth(path: Path, mmap: bool = False) -> np.ndarray:
-    """A depth map [H, W], z along the optical axis in scene units, 0 where there is nothing."""
+    """Return a depth map [H, W], z along the optical axis in scene units, 0 where there is nothing."""
     try:
         # Mapped even to be read as a whole: that fails before anything is allocated where the file is too short.
         depth = load_npy(path, "r")
@@ -99,8 +99,9 @@ def load_depth(path: Path, mmap: bool = False) -> np.ndarray:
 
 
 def read_points(path: Path) -> SparsePoints | None:
-    """The coloured points of a PLY file; None if it holds none. Points that are not finite, or farther away than any
-    scene is wide, are dropped.
+    """Read the coloured points of a PLY file; None if it holds none.
+
+    Points that are not finite, or farther away than any scene is wide, are dropped.
 
     Raises:
         MacroSplatError: the file is broken, or its points have no positions or no colours.

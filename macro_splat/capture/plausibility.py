@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import filecmp
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +41,13 @@ def check_plausible(capture: Capture) -> list[str]:
             f"{capture.path}: none of its {len(capture.points.xyz)} points lies before a camera, which looks along -z "
             "of its `transform_matrix` (OpenGL's axes): convert the poses, or remove `ply_file_path`"
         )
-    warnings = _check_lenses(capture, distances)
-    warnings += _check_unit(capture, distances)
-    warnings += _check_stacks(capture)
-    warnings += _check_duplicates(capture)
-    return warnings
+    warnings = (
+        *_check_lenses(capture, distances),
+        *_check_unit(capture, distances),
+        *_check_stacks(capture),
+        *_check_duplicates(capture),
+    )
+    return [f"{capture.path}: {warning}" for warning in warnings]
 
 
 def scene_distances(capture: Capture) -> NDArray[np.float64] | None:
@@ -70,7 +72,7 @@ def scene_distances(capture: Capture) -> NDArray[np.float64] | None:
     return result
 
 
-def _check_lenses(capture: Capture, distances: NDArray[np.float64] | None) -> list[str]:
+def _check_lenses(capture: Capture, distances: NDArray[np.float64] | None) -> Iterator[str]:
     unit = f'scene units ("{capture.scene_unit}")' if capture.scene_unit else "the units of the poses"
     too_far, unequal = [], []
     # By stack: the first slices of one are meant to be focused before the object.
@@ -109,24 +111,19 @@ def _check_lenses(capture: Capture, distances: NDArray[np.float64] | None) -> li
             ratio = pupil * capture.mm_per_unit / engraved
             if not 1 / PUPIL_RATIO < ratio < PUPIL_RATIO:
                 unequal.append(f"{frame.name} ({pupil * capture.mm_per_unit:.3g} mm, {engraved:.3g} mm)")
-    warnings = []
     missed = [frame for stack, frames in short.items() if stack not in reached for frame in frames]
     if missed:
-        warnings.append(
-            f"{capture.path}: the plane of focus lies clearly before the scene in {first_few(missed)}: nothing is "
-            f"sharp there, or `focus_distance` is not in {unit} from the centre of projection; correct it or leave it "
-            "out"
+        yield (
+            f"the plane of focus lies clearly before the scene in {first_few(missed)}: nothing is sharp there, or "
+            f"`focus_distance` is not in {unit} from the centre of projection; correct it or leave it out"
         )
     if too_far:
-        warnings.append(
-            f"{capture.path}: `focus_distance` is far beyond the scene in {first_few(too_far)}: it must be in {unit}"
-        )
+        yield f"`focus_distance` is far beyond the scene in {first_few(too_far)}: it must be in {unit}"
     if unequal:
-        warnings.append(
-            f"{capture.path}: `aperture_radius` and what `f_number` and `focal_length_mm` make of it disagree in "
+        yield (
+            "`aperture_radius` and what `f_number` and `focal_length_mm` make of it disagree in "
             f"{first_few(unequal)}: check the units; the radius counts"
         )
-    return warnings
 
 
 def entrance_pupil_radius_mm(f_number: float | None, focal_length_mm: float | None) -> float | None:
@@ -134,19 +131,18 @@ def entrance_pupil_radius_mm(f_number: float | None, focal_length_mm: float | No
     return focal_length_mm / (2.0 * f_number) if f_number and focal_length_mm else None
 
 
-def _check_unit(capture: Capture, distances: NDArray[np.float64] | None) -> list[str]:
+def _check_unit(capture: Capture, distances: NDArray[np.float64] | None) -> Iterator[str]:
     if capture.mm_per_unit is None or distances is None or np.isnan(distances).all():
-        return []
+        return
     distance = float(np.nanmedian(distances)) * capture.mm_per_unit
-    if DISTANCES_MM[0] < distance < DISTANCES_MM[1]:
-        return []
-    return [
-        f'{capture.path}: with `scene_unit` "{capture.scene_unit}" the scene is {distance:.3g} mm away from the '
-        "cameras: check the unit, every measurement follows from it"
-    ]
+    if not DISTANCES_MM[0] < distance < DISTANCES_MM[1]:
+        yield (
+            f'with `scene_unit` "{capture.scene_unit}" the scene is {distance:.3g} mm away from the cameras: check the '
+            "unit, every measurement follows from it"
+        )
 
 
-def _check_stacks(capture: Capture) -> list[str]:
+def _check_stacks(capture: Capture) -> Iterator[str]:
     stacks: dict[str, list[Frame]] = defaultdict(list)
     for frame in capture.frames:
         if frame.stack_id is not None:
@@ -160,22 +156,19 @@ def _check_stacks(capture: Capture) -> list[str]:
         axes = np.stack([frame.camera_to_world[:3, 2] for frame in frames])
         if (axes @ axes[0]).min() < np.cos(np.deg2rad(MAX_STACK_ANGLE_DEG)):
             diverging.append(name)
-    warnings = []
     # A capture of single photographs may call each of them a stack.
     if single and len(single) < len(stacks):
-        warnings.append(f"{capture.path}: only one photograph in stack {first_few(single)}: are the others missing?")
+        yield f"only one photograph in stack {first_few(single)}: are the others missing?"
     if unordered:
-        warnings.append(f"{capture.path}: `stack_index` comes twice in stack {first_few(unordered)}: number its frames")
+        yield f"`stack_index` comes twice in stack {first_few(unordered)}: number its frames"
     if diverging:
-        warnings.append(
-            f"{capture.path}: frames of stack {first_few(diverging)} look in directions more than "
-            f"{MAX_STACK_ANGLE_DEG:g} degrees apart, and count as one pose all the same: give each pose a `stack_id` "
-            "of its own"
+        yield (
+            f"frames of stack {first_few(diverging)} look in directions more than {MAX_STACK_ANGLE_DEG:g} degrees "
+            "apart, and count as one pose all the same: give each pose a `stack_id` of its own"
         )
-    return warnings
 
 
-def _check_duplicates(capture: Capture) -> list[str]:
+def _check_duplicates(capture: Capture) -> Iterator[str]:
     twice: list[str] = []
     moved: list[str] = []
     for first, *others in _same_content([frame.image for frame in capture.frames]):
@@ -184,15 +177,13 @@ def _check_duplicates(capture: Capture) -> list[str]:
             b = capture.frames[other]
             same = np.allclose(a.camera_to_world, b.camera_to_world, rtol=1e-6, atol=1e-9)
             (twice if same else moved).append(f"{a.name} = {b.name}")
-    warnings = []
     if twice:
-        warnings.append(f"{capture.path}: the same photograph twice counts twice: {first_few(twice)}; keep one of each")
+        yield f"the same photograph twice counts twice: {first_few(twice)}; keep one of each"
     if moved:
-        warnings.append(
-            f"{capture.path}: the same photograph with different poses, of which one must be wrong: "
-            f"{first_few(moved)}; keep the right one"
+        yield (
+            f"the same photograph with different poses, of which one must be wrong: {first_few(moved)}; keep the right "
+            "one"
         )
-    return warnings
 
 
 def _same_content(paths: Sequence[Path]) -> list[list[int]]:

@@ -36,7 +36,7 @@ class _Element:
 
 
 def read_vertices(path: Path) -> NDArray[np.void]:
-    """The element `vertex` as a structured array [N], its properties in the types of the file.
+    """Read the element `vertex` as a structured array [N], its properties in the types of the file.
 
     Raises:
         OSError: the file cannot be read.
@@ -88,7 +88,7 @@ def _record(element: _Element, order: str) -> np.dtype:
 
 
 def _read_header(file: IO[bytes]) -> tuple[str, list[_Element]]:
-    """The format and the elements; the file stands at its data afterwards."""
+    """Read the format and the elements; the file stands at its data afterwards."""
     if file.readline(MAX_LINE).rstrip() != b"ply":
         raise ValueError("it does not begin with the word `ply`")
     form, elements = "", list[_Element]()

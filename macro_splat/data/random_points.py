@@ -32,7 +32,7 @@ def axes_meet(poses: NDArray[np.float64]) -> bool:
     return _crossing(poses) is not None
 
 
-def _crossing(poses: NDArray[np.float64]) -> NDArray[np.floating] | None:
+def _crossing(poses: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Return where the axes cross, if that lies before most cameras."""
     centre = nearest_to_axes(poses)
     if centre is None or np.median(((centre - poses[:, :, 3]) * -poses[:, :, 2]).sum(axis=1)) <= 0:

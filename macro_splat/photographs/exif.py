@@ -20,19 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, TiffImagePlugin
+from PIL.ExifTags import IFD
+from PIL.ExifTags import Base as Tag
 
 from macro_splat.photographs.raw import is_raw, open_raw
 from macro_splat.utils.pictures import broken_picture
 
 FULL_FRAME_DIAGONAL_MM = math.hypot(36.0, 24.0)
-MAKE, MODEL, ORIENTATION, CHANGED = 0x010F, 0x0110, 0x0112, 0x0132
-XMP, EXIF_DIRECTORY, MAKER_NOTE = 0x02BC, 0x8769, 0x927C
-EXPOSURE_TIME, F_NUMBER, ISO, EXPOSURE_INDEX = 0x829A, 0x829D, 0x8827, 0x8832
-TAKEN, DIGITIZED, SUBSECONDS = 0x9003, 0x9004, {CHANGED: 0x9290, 0x9003: 0x9291, 0x9004: 0x9292}
-SHUTTER_SPEED_VALUE, APERTURE_VALUE = 0x9201, 0x9202
-SUBJECT_DISTANCE, FOCAL_LENGTH, FOCAL_LENGTH_IN_35MM, LENS_MODEL = 0x9206, 0x920A, 0xA405, 0xA434
-PIXEL_X, PIXEL_Y = 0xA002, 0xA003
-FOCAL_PLANE_X, FOCAL_PLANE_Y, FOCAL_PLANE_UNIT = 0xA20E, 0xA20F, 0xA210
+SUBSECONDS = {
+    Tag.DateTime: Tag.SubsecTime,
+    Tag.DateTimeOriginal: Tag.SubsecTimeOriginal,
+    Tag.DateTimeDigitized: Tag.SubsecTimeDigitized,
+}
 UNIT_IN_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}
 CANON_SHOT_INFO, CANON_FILE_INFO = 0x0004, 0x0093
 # What Pillow has to say about garbage in the tags is of no use to photographers.
@@ -59,7 +58,7 @@ class Exif:
     taken: datetime | None = None
     """By the camera's clock, with fractions of a second where given."""
     orientation: int = 1
-    """1..8, EXIF's: how to turn the stored picture upright."""
+    """1..8, EXIF's: how to make the stored picture upright."""
     sensor_width_mm: float | None = None
     """Of that part of the sensor which the rows of the photograph as stored cover."""
     pixel_pitch_mm: float | None = None
@@ -78,7 +77,7 @@ class Exif:
 
 
 def read_exif(path: Path) -> Exif:
-    """The tags of a photograph: JPEG, PNG, TIFF or raw.
+    """Read the tags of a photograph: JPEG, PNG, TIFF or raw.
 
     Raises:
         MacroSplatError: the file itself is no picture. Whatever stands in the tags raises nothing.
@@ -119,7 +118,7 @@ def _read_raw(path: Path) -> Exif:
         try:  # most raw files are built like TIFF files, whose tags can be read without their pixels
             with path.open("rb") as file:
                 exif.load_from_fp(file)
-            return _parse(exif, {"xmp": exif.get(XMP)}, size)
+            return _parse(exif, {"xmp": exif.get(Tag.XMLPacket)}, size)
         except Exception:  # others are not
             pass
         try:  # and carry a JPEG whose tags are the photograph's
@@ -130,7 +129,7 @@ def _read_raw(path: Path) -> Exif:
 
 
 def _tags(image: Image.Image) -> Image.Exif:
-    """The EXIF block of an opened picture, empty if there is none or it cannot be walked through."""
+    """Return the EXIF block of an opened picture, empty if there is none or it cannot be walked through."""
     try:
         if image.format != "PNG":
             return image.getexif()
@@ -146,31 +145,31 @@ def _tags(image: Image.Image) -> Image.Exif:
 
 
 def _parse(exif: Image.Exif, info: Mapping[Any, Any], size: tuple[int, int]) -> Exif:
-    """The tags of a picture whose stored pixels are of that size; `info` has its XMP and the block in bytes."""
+    """Read the tags of a picture whose stored pixels are of that size; `info` has its XMP and the block in bytes."""
     main, tags = _directories(exif)
     xmp = _xmp(info)
-    focal_length = _number(tags.get(FOCAL_LENGTH), 0.1, 1e4)
-    f_number = _number(tags.get(F_NUMBER), 0.1, 1e3)
-    if f_number is None and (apex := _number(tags.get(APERTURE_VALUE), 0.0, 20.0)) is not None:
+    focal_length = _number(tags.get(Tag.FocalLength), 0.1, 1e4)
+    f_number = _number(tags.get(Tag.FNumber), 0.1, 1e3)
+    if f_number is None and (apex := _number(tags.get(Tag.ApertureValue), 0.0, 20.0)) is not None:
         f_number = 2 ** (apex / 2)
-    exposure = _number(tags.get(EXPOSURE_TIME), 1e-7, 1e6)
-    if exposure is None and (apex := _number(tags.get(SHUTTER_SPEED_VALUE), -20.0, 20.0)) is not None:
+    exposure = _number(tags.get(Tag.ExposureTime), 1e-7, 1e6)
+    if exposure is None and (apex := _number(tags.get(Tag.ShutterSpeedValue), -20.0, 20.0)) is not None:
         exposure = 2**-apex
-    iso = _number(tags.get(ISO), 1.0, 1e8)
+    iso = _number(tags.get(Tag.ISOSpeedRatings), 1.0, 1e8)
     if iso is None or iso == 65535:  # the tag holds 16 bits
-        iso = _number(tags.get(EXPOSURE_INDEX), 1.0, 1e8) or iso
+        iso = _number(tags.get(Tag.RecommendedExposureIndex), 1.0, 1e8) or iso
     focus_distance = (
-        _metres(tags.get(SUBJECT_DISTANCE))
+        _metres(tags.get(Tag.SubjectDistance))
         or _metres(_xmp_value(xmp, "ApproximateFocusDistance"))
         or _metres(_xmp_value(xmp, "SubjectDistance"))
-        or _canon_focus_distance(info.get("exif"), main.get(MAKE), tags.get(MAKER_NOTE))
+        or _canon_focus_distance(info.get("exif"), main.get(Tag.Make), tags.get(Tag.MakerNote))
     )
     magnification = magnification_at(focal_length, focus_distance) if focal_length and focus_distance else None
-    orientation = _number(main.get(ORIENTATION), 1, 8)
+    orientation = _number(main.get(Tag.Orientation), 1, 8)
     sensor_width = _sensor_width(tags, focal_length, size)
     return Exif(
-        camera=_camera(_text(main.get(MAKE)), _text(main.get(MODEL))),
-        lens=_text(tags.get(LENS_MODEL)) or _text(_xmp_value(xmp, "Lens")),
+        camera=_camera(_text(main.get(Tag.Make)), _text(main.get(Tag.Model))),
+        lens=_text(tags.get(Tag.LensModel)) or _text(_xmp_value(xmp, "Lens")),
         focal_length_mm=focal_length,
         f_number=f_number,
         focus_distance_mm=focus_distance,
@@ -186,7 +185,7 @@ def _parse(exif: Image.Exif, info: Mapping[Any, Any], size: tuple[int, int]) -> 
 
 
 def _directories(exif: Image.Exif) -> tuple[Mapping[int, Any], Mapping[int, Any]]:
-    """The main directory and the EXIF directory, as far as they can be read."""
+    """Return the main directory and the EXIF directory, as far as they can be read."""
     main = {}
     for tag in exif:
         try:
@@ -194,13 +193,13 @@ def _directories(exif: Image.Exif) -> tuple[Mapping[int, Any], Mapping[int, Any]
         except Exception:  # any garbage may stand there
             continue
     try:
-        return main, exif.get_ifd(EXIF_DIRECTORY)
+        return main, exif.get_ifd(IFD.Exif)
     except Exception:
         return main, {}
 
 
 def _png_chunk(image: Image.Image, kind: bytes) -> bytes | None:
-    """The data of the first chunk of that kind in the file of a PNG picture, found without decoding any."""
+    """Return the data of the first chunk of that kind in the file of a PNG picture, found without decoding any."""
     if not getattr(image, "filename", ""):
         return None
     with open(image.filename, "rb") as file:  # type: ignore[attr-defined]
@@ -214,13 +213,13 @@ def _png_chunk(image: Image.Image, kind: bytes) -> bytes | None:
 
 
 def _xmp(info: Mapping[Any, Any]) -> str:
-    """The XMP packet as text, empty if there is none."""
+    """Return the XMP packet as text, empty if there is none."""
     packet = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
     return packet.decode("utf-8", "replace") if isinstance(packet, bytes) else str(packet)
 
 
 def _xmp_value(packet: str, name: str) -> str | None:
-    """The value of a simple property, written as attribute or as element.
+    """Return the value of a simple property, written as attribute or as element.
 
     By a regular expression: XML parsers stumble over the garbage that may stand there, or can be made to explode.
     """
@@ -229,7 +228,7 @@ def _xmp_value(packet: str, name: str) -> str | None:
 
 
 def _number(value: Any, low: float, high: float) -> float | None:
-    """The tag as a number if it is one within [low, high]; of several, the first."""
+    """Return the tag as a number if it is one within [low, high]; of several, the first."""
     if isinstance(value, tuple | list):
         value = value[0] if value else None
     if isinstance(value, bytes) or value is None:
@@ -246,7 +245,7 @@ def _number(value: Any, low: float, high: float) -> float | None:
 
 
 def _metres(value: Any) -> float | None:
-    """A distance that stands in metres, in millimetres. 0 means unknown and 2³² − 1 infinity."""
+    """Return a distance that stands in metres, in millimetres. 0 means unknown and 2³² − 1 infinity."""
     metres = _number(value, 1e-3, 1e5)
     return None if metres is None else metres * 1000
 
@@ -267,7 +266,7 @@ def _camera(make: str | None, model: str | None) -> str | None:
 
 
 def _taken(main: Mapping[int, Any], tags: Mapping[int, Any]) -> datetime | None:
-    for tag, directory in ((TAKEN, tags), (DIGITIZED, tags), (CHANGED, main)):
+    for tag, directory in ((Tag.DateTimeOriginal, tags), (Tag.DateTimeDigitized, tags), (Tag.DateTime, main)):
         found = re.match(r"(\d{4})\D(\d\d)\D(\d\d)\D(\d\d)\D(\d\d)\D(\d\d)", _text(directory.get(tag)) or "", re.ASCII)
         if found is None:
             continue
@@ -285,26 +284,29 @@ def _sensor_width(tags: Mapping[int, Any], focal_length: float | None, size: tup
     """Width in mm of what the stored picture's rows cover on the sensor.
 
     First by FocalPlaneXResolution, pixels per unit of the picture as it left the camera, whose size is PixelXDimension:
-    the picture may have been resized or turned since. Else by the 35 mm equivalent, which relates the diagonals (CIPA
+    the picture may have been resized or rotated since. Else by the 35 mm equivalent, which relates the diagonals (CIPA
     DCG-001). A tool that resized the picture, corrected PixelXDimension but left FocalPlaneXResolution makes the sensor
     too small; the equivalent gives that away.
     """
     width, height = size
     by_equivalent = None
-    equivalent = _number(tags.get(FOCAL_LENGTH_IN_35MM), 1.0, 1e5)
+    equivalent = _number(tags.get(Tag.FocalLengthIn35mmFilm), 1.0, 1e5)
     if equivalent is not None and focal_length is not None:
         diagonal = FULL_FRAME_DIAGONAL_MM * focal_length / equivalent
         by_equivalent = _number(diagonal * width / math.hypot(width, height), 0.5, 200.0)
 
-    unit = UNIT_IN_MM.get(int(_number(tags.get(FOCAL_PLANE_UNIT, 2), 0, 100) or 0))
-    resolution = _number(tags.get(FOCAL_PLANE_X), 1e-6, 1e9)
+    unit = UNIT_IN_MM.get(int(_number(tags.get(Tag.FocalPlaneResolutionUnit, 2), 0, 100) or 0))
+    resolution = _number(tags.get(Tag.FocalPlaneXResolution), 1e-6, 1e9)
     if unit is None or resolution is None:
         return by_equivalent
-    at_capture = (_number(tags.get(PIXEL_X), 1, 1e6) or width, _number(tags.get(PIXEL_Y), 1, 1e6) or height)
-    turned = (at_capture[0] - at_capture[1]) * (width - height) < 0
-    if turned:
-        resolution = _number(tags.get(FOCAL_PLANE_Y), 1e-6, 1e9) or resolution
-    by_pixels = _number(at_capture[turned] / resolution * unit, 0.5, 200.0)
+    at_capture = (
+        _number(tags.get(Tag.ExifImageWidth), 1, 1e6) or width,
+        _number(tags.get(Tag.ExifImageHeight), 1, 1e6) or height,
+    )
+    rotated = (at_capture[0] - at_capture[1]) * (width - height) < 0
+    if rotated:
+        resolution = _number(tags.get(Tag.FocalPlaneYResolution), 1e-6, 1e9) or resolution
+    by_pixels = _number(at_capture[rotated] / resolution * unit, 0.5, 200.0)
     if by_pixels is None or (by_equivalent is not None and by_pixels * RESIZED < by_equivalent):
         return by_equivalent
     return by_pixels

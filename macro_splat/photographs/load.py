@@ -17,9 +17,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+from PIL.ExifTags import Base as Tag
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.photographs.exif import ORIENTATION, Exif, read_exif, stored_size
+from macro_splat.photographs.exif import Exif, read_exif, stored_size
 from macro_splat.photographs.folder import (
     SAME_MOMENT_S,
     NoteCallback,
@@ -34,8 +35,6 @@ from macro_splat.photographs.folder import (
 from macro_splat.photographs.raw import is_raw, open_raw
 from macro_splat.utils.pictures import broken_picture
 
-BITS_PER_SAMPLE, PLANAR_CONFIGURATION = 258, 284
-"""TIFF's tags."""
 UPRIGHT_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -221,14 +220,14 @@ def _decode(photograph: Photograph, size: tuple[int, int]) -> Image.Image:
         image.draft(None, size[::-1] if orientation >= 5 else size)
         image.load()
         if image.format == "TIFF":  # Pillow rotates these, and these alone, and then forgets the tag
-            orientation = image.tag_v2.get(ORIENTATION, 1)  # type: ignore[attr-defined]
+            orientation = image.tag_v2.get(Tag.Orientation, 1)  # type: ignore[attr-defined]
         upright = _to_srgb(image)
     return upright.transpose(UPRIGHT_TRANSPOSE[orientation]) if orientation in UPRIGHT_TRANSPOSE else upright
 
 
 def _check_pixels(path: Path, image: Image.Image) -> None:
     tags = getattr(image, "tag_v2", {})
-    if tags.get(PLANAR_CONFIGURATION) == 2 and max(tags.get(BITS_PER_SAMPLE, (8,))) > 8:
+    if tags.get(Tag.PlanarConfiguration) == 2 and max(tags.get(Tag.BitsPerSample, (8,))) > 8:
         # Pillow and OpenCV scramble them without a word.
         raise MacroSplatError(f"{path}: a 16 bit TIFF with separate colour planes; export it with interleaved pixels")
     if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):

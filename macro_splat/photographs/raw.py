@@ -19,12 +19,12 @@ RAW_SUFFIXES = frozenset({
 
 
 def is_raw(path: Path) -> bool:
-    """Whether the file's name is that of a raw file."""
+    """Return whether the file's name is that of a raw file."""
     return path.suffix.lower() in RAW_SUFFIXES
 
 
 def open_raw(path: Path) -> Any:
-    """The opened `rawpy.RawPy`, a context manager.
+    """Return the opened `rawpy.RawPy`, a context manager.
 
     Raises:
         MacroSplatError: rawpy is not installed, or the file is broken or of a camera that LibRaw does not know.

@@ -35,12 +35,12 @@ BRIGHTNESS_STEPS = 16
 VERDICT_EDGE = 1600
 """Verdicts are given on the picture reduced to this longer edge: about what a model can be trained on."""
 EDGE_SIGMAS_PX = (1.0, 2.0)
-LEAST_EDGE = 2.0
+MIN_EDGE_SLOPE = 2.0
 """Gradient in grey levels per pixel from which on there is an edge, if noise does not ask for more."""
 EDGE_OVER_NOISE = 6.0
 DIRECTIONS = 8
 """Edges are told apart by direction in steps of 180°/8."""
-LEAST_EDGES = 15
+MIN_EDGES = 15
 """Fewer edges in a direction tell nothing."""
 SHARPEST_PERCENT, SHARPEST_PERCENT_BY_DIRECTION = 10.0, 20.0
 """An edge's σ where so many per cent are sharper stands for all of them, or for those of one direction."""
@@ -99,14 +99,14 @@ def _cell_means(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _noise_energy(energy: NDArray[np.float32], brightness: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What noise contributes to each cell's energy, by the calmest cells of similar brightness."""
+    """Return what noise contributes to each cell's energy, by the calmest cells of similar brightness."""
     step = (brightness * (BRIGHTNESS_STEPS / 256)).astype(int)
     levels, noise = [], []
     for i in range(BRIGHTNESS_STEPS):
-        alike = step == i
-        if alike.sum() >= 100 / NOISE_PERCENTILE:
-            levels.append(brightness[alike].mean())
-            noise.append(np.percentile(energy[alike], NOISE_PERCENTILE) / NOISE_BIAS)
+        cells = step == i
+        if cells.sum() >= 100 / NOISE_PERCENTILE:
+            levels.append(brightness[cells].mean())
+            noise.append(np.percentile(energy[cells], NOISE_PERCENTILE) / NOISE_BIAS)
     if not levels:
         return np.zeros_like(energy)
     return np.interp(brightness, levels, noise).astype(np.float32)
@@ -124,7 +124,7 @@ def judge_focus(picture: NDArray[np.uint8]) -> Focus:
     if scale < 1:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     widths, directions = _edges(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32))
-    if len(widths) < LEAST_EDGES:
+    if len(widths) < MIN_EDGES:
         return Focus("out of focus", float("inf"))
     blur = float(np.percentile(widths, SHARPEST_PERCENT))
     if blur > OUT_OF_FOCUS_PX:
@@ -137,10 +137,10 @@ def _motion_direction(widths: NDArray[np.floating], directions: NDArray[np.float
     """Direction in degrees of the movement that explains the widths of edges by their direction, if one does."""
     angles, variances = [], []
     for angle in np.arange(DIRECTIONS) * (np.pi / DIRECTIONS):
-        alike = np.abs((directions - angle + np.pi / 2) % np.pi - np.pi / 2) < 0.75 * np.pi / DIRECTIONS
-        if alike.sum() >= LEAST_EDGES:
+        parallel = np.abs((directions - angle + np.pi / 2) % np.pi - np.pi / 2) < 0.75 * np.pi / DIRECTIONS
+        if parallel.sum() >= MIN_EDGES:
             angles.append(angle)
-            variances.append(np.percentile(widths[alike], SHARPEST_PERCENT_BY_DIRECTION) ** 2)
+            variances.append(np.percentile(widths[parallel], SHARPEST_PERCENT_BY_DIRECTION) ** 2)
     if len(angles) < DIRECTIONS - 2:
         return None
     # σ₀² + L²/12·cos²(θ − φ) = mean + amplitude·cos(2θ − 2φ)
@@ -158,7 +158,7 @@ def _edges(grey: NDArray[np.float32]) -> tuple[NDArray[np.floating], NDArray[np.
     near, far = EDGE_SIGMAS_PX
     x, y = _gradient(grey, near)
     slope = np.hypot(x, y)
-    least = max(LEAST_EDGE, EDGE_OVER_NOISE * float(np.percentile(slope, 20)))
+    least = max(MIN_EDGE_SLOPE, EDGE_OVER_NOISE * float(np.percentile(slope, 20)))
     dx, dy = x / np.maximum(slope, 1e-6), y / np.maximum(slope, 1e-6)
     rows, columns = np.mgrid[: grey.shape[0], : grey.shape[1]].astype(np.float32)
     ahead = cv2.remap(slope, columns + dx, rows + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -65,7 +65,7 @@ def points_from_stacks(
 
 
 def merged(clouds: Sequence[SparsePoints], cell: float) -> SparsePoints:
-    """The mean of the points in each cube of space: places that several stacks tell of count once.
+    """Return the mean of the points in each cube of space: places that several stacks tell of count once.
 
     So the points lie evenly, as a training takes them: their distances say how large its first Gaussians are.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import resource
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,59 +14,65 @@ from macro_splat.photographs.load import Photograph
 from macro_splat.process.config import ProcessConfig
 from macro_splat.process.mask_stage import PreparedMask
 from macro_splat.process.poses import Poses
+from macro_splat.process.rig.format import Rig
 from macro_splat.process.stacks.grouping import Stack
 from macro_splat.process.survey import ImageQuality
 
 VERSION = 1
 
 
-def make_record(
-    config: ProcessConfig,
-    command: Sequence[str],
-    stacks: Sequence[Stack],
-    *,
-    quality: Mapping[str, ImageQuality],
-    masks: Mapping[str, PreparedMask],
-    poses: Poses | None,
-    scale: Mapping[str, Any] | None,
-    images: Mapping[str, str],
-    left_out: Mapping[str, str],
-) -> dict[str, Any]:
-    """Return the content of process.json, but for `seconds`, `peak_memory_mb` and `problems`.
+@dataclass
+class RunState:
+    """What a run knows so far; mappings are by the photographs' names."""
 
-    Args:
-        quality, masks, images, left_out: by the photographs' names; the last are the reasons why there is no image.
-    """
+    config: ProcessConfig
+    command: Sequence[str]
+    """As the user gave it."""
+    rig: Rig | None = None
+    stacks: list[Stack] = field(default_factory=list)
+    quality: dict[str, ImageQuality] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """The reasons why there is no image."""
+    masks: dict[str, PreparedMask] = field(default_factory=dict)
+    poses: Poses | None = None
+    scale: dict[str, Any] | None = None
+    images: dict[str, str] = field(default_factory=dict)
+    """Paths within the capture."""
+
+
+def make_record(run: RunState) -> dict[str, Any]:
+    """Return the content of process.json, but for `seconds`, `peak_memory_mb` and `problems`."""
+    poses = run.poses
 
     def photograph_record(photograph: Photograph, stack: Stack, index: int) -> dict[str, Any]:
         name = photograph.name
         exif = asdict(photograph.exif)
         exif["taken"] = None if photograph.exif.taken is None else photograph.exif.taken.isoformat()
-        used = name in images
+        used = name in run.images
         return {
             "name": name,
-            "image": images.get(name),
+            "image": run.images.get(name),
             "width": photograph.width,
             "height": photograph.height,
             "exif": exif,
             "stack_id": stack.id,
             "stack_index": index,
-            "sharpness": quality[name].score,
-            "verdict": quality[name].verdict,
+            "sharpness": run.quality[name].score,
+            "verdict": run.quality[name].verdict,
             "used": used,
-            "why_not": None if used else left_out.get(name, "there are no poses"),
+            "why_not": None if used else run.left_out.get(name, "there are no poses"),
             "pose": poses.source if used and poses is not None else None,
-            "mask": masks[name].origin if name in masks else None,
+            "mask": run.masks[name].origin if name in run.masks else None,
         }
 
     return {
         "version": VERSION,
-        "command": list(command),
-        "photographs_folder": str(config.photographs.resolve()),
-        "settings": config.settings(),
+        "command": list(run.command),
+        "photographs_folder": str(run.config.photographs.resolve()),
+        "settings": run.config.settings(),
         "photographs": [
             photograph_record(photograph, stack, index)
-            for stack in stacks
+            for stack in run.stacks
             for index, photograph in enumerate(stack.photographs)
         ],
         "stacks": [
@@ -78,7 +84,7 @@ def make_record(
                 "missing": list(stack.slices.missing),
                 "doubled": list(stack.slices.doubled),
             }
-            for stack in stacks
+            for stack in run.stacks
         ],
         "poses": {
             "source": None if poses is None else poses.source,
@@ -86,7 +92,7 @@ def make_record(
             "points": 0 if poses is None or poses.points is None else len(poses.points.xyz),
             "unregistered": [] if poses is None else list(poses.unregistered),
         },
-        "scale": None if scale is None else dict(scale),
+        "scale": run.scale,
     }
 
 

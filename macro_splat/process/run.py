@@ -20,13 +20,13 @@ from macro_splat.errors import MacroSplatError
 from macro_splat.photographs.load import Photograph, find_photographs
 from macro_splat.process.config import WORK, ProcessConfig
 from macro_splat.process.findings import find_problems
-from macro_splat.process.mask_stage import PreparedMask, background_colour, prepare_masks
+from macro_splat.process.mask_stage import background_colour, prepare_masks
 from macro_splat.process.points import points_from_stacks
-from macro_splat.process.poses import Poses, poses_from_reconstruction
+from macro_splat.process.poses import Poses
 from macro_splat.process.previews import preview_stacks
 from macro_splat.process.problems import Problem, from_message, hint, warning
-from macro_splat.process.record import make_record, peak_memory_mb
-from macro_splat.process.rig.format import Rig, read_rig
+from macro_splat.process.record import RunState, make_record, peak_memory_mb
+from macro_splat.process.rig.format import read_rig
 from macro_splat.process.rig.lens import with_lens
 from macro_splat.process.rig.poses import poses_from_rig, slice_offsets
 from macro_splat.process.scale.measure import find_scale
@@ -70,26 +70,18 @@ def process(
     return _Run(config, progress, command, write_report).run()
 
 
-class _Run:
-    """One call of `process`: the stages, and what they leave for the record."""
-
-    stacks: list[Stack]
-    quality: dict[str, ImageQuality]
+class _Run(RunState):
+    """One call of `process`: the stages in their order."""
 
     def __init__(
         self, config: ProcessConfig, progress: ProgressCallback, command: Sequence[str], write_report: WriteReport
     ) -> None:
-        self.config, self.command, self.write_report = config, command, write_report
+        super().__init__(config, command)
+        self.write_report = write_report
         self.workspace = Workspace(config.out / WORK, config.threads, progress)
         self.writer = CaptureWriter(config.out, self.workspace, config.max_edge)
         self.seconds: dict[str, float] = {}
         self.problems: list[Problem] = []
-        self.rig: Rig | None = None
-        self.left_out: dict[str, str] = {}
-        self.masks: dict[str, PreparedMask] = {}
-        self.poses: Poses | None = None
-        self.scale: dict[str, Any] | None = None
-        self.images: dict[str, str] = {}
 
     def run(self) -> dict[str, Any]:
         """Go through all stages."""
@@ -171,7 +163,7 @@ class _Run:
         if self.rig is not None:
             stacks = [with_lens(stack, self.rig.lens) for stack in stacks]
         quality = {p.name: self.quality[p.name] for stack in stacks for p in stack.photographs}
-        reconstruction = StructureFromMotion(
+        poses = StructureFromMotion(
             stacks,
             self.workspace,
             masks={name: mask.path for name, mask in self.masks.items()},
@@ -179,8 +171,8 @@ class _Run:
             sharpness=SharpnessMaps(quality),
             distortion=self.config.distortion,
         ).reconstruct()
-        self.left_out |= {name: "it found no place among the others" for name in reconstruction.unregistered}
-        return poses_from_reconstruction(reconstruction, stacks)
+        self.left_out |= {name: "it found no place among the others" for name in poses.unregistered}
+        return poses
 
     def _scaled(self, poses: Poses) -> Poses:
         """Return the poses in mm, if the scale is known. A target that is not seen is a problem, but ends nothing."""
@@ -209,17 +201,7 @@ class _Run:
         if capture is None and (self.config.out / "transforms.json").is_file():
             what = "The capture of an earlier run is kept: transforms.json and images are not of this run."
             self.problems.append(warning(what, "Remove them if they are not wanted."))
-        record = make_record(
-            self.config,
-            self.command,
-            self.stacks,
-            quality=self.quality,
-            masks=self.masks,
-            poses=self.poses,
-            scale=self.scale,
-            images=self.images,
-            left_out=self.left_out,
-        )
+        record = make_record(self)
         record["problems"] = self.problems
         record["problems"] = self.problems + find_problems(record, capture)
         with self._timed("report"):

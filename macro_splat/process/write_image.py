@@ -16,24 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, TiffImagePlugin
+from PIL.ExifTags import IFD
+from PIL.ExifTags import Base as Tag
 
-from macro_splat.photographs.exif import (
-    EXIF_DIRECTORY,
-    EXPOSURE_TIME,
-    F_NUMBER,
-    FOCAL_LENGTH,
-    FOCAL_PLANE_UNIT,
-    FOCAL_PLANE_X,
-    FOCAL_PLANE_Y,
-    ISO,
-    LENS_MODEL,
-    MODEL,
-    PIXEL_X,
-    PIXEL_Y,
-    SUBJECT_DISTANCE,
-    SUBSECONDS,
-    TAKEN,
-)
+from macro_splat.photographs.exif import SUBSECONDS
 from macro_splat.photographs.load import Photograph, load_photograph, reduced_size
 from macro_splat.photographs.raw import is_raw
 from macro_splat.utils.atomic import atomic_write
@@ -123,29 +109,29 @@ def _exif_block(photograph: Photograph, width: int, height: int) -> Image.Exif:
     known = photograph.exif
     main = Image.Exif()
     if known.camera:
-        main[MODEL] = known.camera
-    tags: dict[int, Any] = {PIXEL_X: width, PIXEL_Y: height}
+        main[Tag.Model] = known.camera
+    tags: dict[int, Any] = {Tag.ExifImageWidth: width, Tag.ExifImageHeight: height}
     numbers = {
-        FOCAL_LENGTH: known.focal_length_mm,
-        F_NUMBER: known.f_number,
-        EXPOSURE_TIME: known.exposure_s,
-        SUBJECT_DISTANCE: None if known.focus_distance_mm is None else known.focus_distance_mm / 1000,
+        Tag.FocalLength: known.focal_length_mm,
+        Tag.FNumber: known.f_number,
+        Tag.ExposureTime: known.exposure_s,
+        Tag.SubjectDistance: None if known.focus_distance_mm is None else known.focus_distance_mm / 1000,
     }
     if known.pixel_pitch_mm is not None:
         pitch = known.pixel_pitch_mm * max(photograph.width, photograph.height) / max(width, height)
-        numbers |= {FOCAL_PLANE_X: 1 / pitch, FOCAL_PLANE_Y: 1 / pitch}
-        tags[FOCAL_PLANE_UNIT] = 4  # mm
+        numbers |= {Tag.FocalPlaneXResolution: 1 / pitch, Tag.FocalPlaneYResolution: 1 / pitch}
+        tags[Tag.FocalPlaneResolutionUnit] = 4  # mm
     for tag, number in numbers.items():
         if number is not None and math.isfinite(number):
             tags[tag] = TiffImagePlugin.IFDRational(number)
     if known.lens:
-        tags[LENS_MODEL] = known.lens
+        tags[Tag.LensModel] = known.lens
     if known.iso is not None:
-        tags[ISO] = min(65535, round(known.iso))
+        tags[Tag.ISOSpeedRatings] = min(65535, round(known.iso))
     if known.taken is not None:
-        tags[TAKEN] = f"{known.taken:%Y:%m:%d %H:%M:%S}"
-        tags[SUBSECONDS[TAKEN]] = f"{known.taken.microsecond:06d}"
-    main.get_ifd(EXIF_DIRECTORY).update(tags)
+        tags[Tag.DateTimeOriginal] = f"{known.taken:%Y:%m:%d %H:%M:%S}"
+        tags[SUBSECONDS[Tag.DateTimeOriginal]] = f"{known.taken.microsecond:06d}"
+    main.get_ifd(IFD.Exif).update(tags)
     return main
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from macro_splat.capture import Capture, SparsePoints, read_capture
 from macro_splat.process import survey, write
+from macro_splat.process.poses import PosedPhotograph, Poses
 from macro_splat.process.sfm import solve
 from tests.captures import FOCAL_LENGTH_MM, sample_ball, write_capture
 from tests.process.cards import SLICES, VIEWS
@@ -64,22 +65,24 @@ def found_poses(truth: Capture, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
     """Structure from motion that finds the true poses, at half the size, from the first photograph of each stack."""
     seen: dict[str, Any] = {"lost": ()}
 
-    def reconstruct(search: solve.StructureFromMotion) -> solve.Reconstruction:
+    def reconstruct(search: solve.StructureFromMotion) -> Poses:
         seen.update(vars(search))
         stacks = search.stacks
         frames = {Path(frame.name).name: frame for frame in truth.frames}
-        names = [p.name for stack in stacks for p in stack.photographs if stack.id not in seen["lost"]]
-        poses = {name: frames[name].camera_to_world.copy() for name in names}
-        for pose in poses.values():
-            pose[:3, 3] *= 0.5
+        posed = {}
+        for stack in stacks:
+            for photograph in stack.photographs if stack.id not in seen["lost"] else ():
+                frame = frames[photograph.name]
+                pose = frame.camera_to_world.copy()
+                pose[:3, 3] *= 0.5
+                posed[photograph.name] = PosedPhotograph(pose, frame.intrinsics, solve._optics(stack, photograph))
         xyz, rgb = sample_ball(200)
-        return solve.Reconstruction(
-            poses,
-            {name: frames[name].intrinsics for name in names},
+        return Poses(
+            "sfm",
+            posed,
             SparsePoints(0.5 * xyz, rgb),
             0.4,
-            1000,
-            tuple(stack.photographs[0].name for stack in stacks if stack.id not in seen["lost"]),
+            frozenset(stack.photographs[0].name for stack in stacks if stack.id not in seen["lost"]),
             tuple(p.name for stack in stacks for p in stack.photographs if stack.id in seen["lost"]),
         )
 

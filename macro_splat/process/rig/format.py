@@ -49,8 +49,9 @@ camera; its entrance pupil has the radius f/2N.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, cast
 
@@ -205,15 +206,19 @@ class Rig:
 # --- the file -----------------------------------------------------------------------------------------------------
 
 
-def _keys(names: str) -> tuple[str, ...]:
-    return tuple(names.split())
+def _names_of(section: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(section))
 
 
-_TOP_KEYS = _keys("turntable dome names poses lens stack scale_bar")
-_ORBIT_KEYS = _keys("radius_mm direction steps angles sweep start tilts order height_mm axis roll")
-_POSE_KEYS = _keys("name matrix azimuth elevation radius_mm look_at_mm roll focus_distance_mm step_mm")
-_LENS_KEYS = _keys("focal_length_mm f_number focus_distance_mm magnification sensor_width_mm pixel_pitch_um breathing")
-_STACK_KEYS = _keys("motion step_mm focus_distances_mm slices first")
+_TOP_KEYS = ("turntable", "dome", "names", "poses", "lens", "stack", "scale_bar")
+# fmt: off
+_ORBIT_KEYS = (
+    "radius_mm", "direction", "steps", "angles", "sweep", "start", "tilts", "order", "height_mm", "axis", "roll",
+)
+# fmt: on
+_POSE_KEYS = _names_of(RigPose)
+_LENS_KEYS = _names_of(RigLens)
+_STACK_KEYS = _names_of(RigStack)
 
 
 def read_rig(path: Path | str) -> Rig:
@@ -244,7 +249,7 @@ def read_rig(path: Path | str) -> Rig:
         raise top.error("names", "tells the angles of a `turntable` or `dome`, and there is none; describe one")
     lens = top.section("lens", _LENS_KEYS)
     stack = top.section("stack", _STACK_KEYS)
-    scale_bar = top.section("scale_bar", ("length_mm", "markers"))
+    scale_bar = top.section("scale_bar", _names_of(ScaleBar))
     return Rig(
         path=path,
         orbit=orbit,
@@ -295,15 +300,14 @@ def _read_names(section: Section) -> RigNames:
         raise section.invalid("pattern", f"a regular expression ({reason(error)})") from error
     if not isinstance(pattern, str) or not {"angle", "tilt"} & set(expression.groupindex):
         raise section.invalid("pattern", "a regular expression with the groups `angle` and `tilt`, or one of them")
-    counters = {}
-    for key in ("angle", "tilt"):
-        counter = section.section(key, ("degrees_per_count", "zero"))
-        counters[key] = (
-            StepperCount()
-            if counter is None
-            else StepperCount(counter.number("degrees_per_count", 1.0), counter.number("zero", 0.0))
-        )
-    return RigNames(expression, counters["angle"], counters["tilt"])
+    return RigNames(expression, _read_counter(section, "angle"), _read_counter(section, "tilt"))
+
+
+def _read_counter(names: Section, key: str) -> StepperCount:
+    counter = names.section(key, _names_of(StepperCount))
+    if counter is None:
+        return StepperCount()
+    return StepperCount(counter.number("degrees_per_count", 1.0), counter.number("zero", 0.0))
 
 
 def _read_poses(top: Section) -> tuple[RigPose, ...]:
@@ -318,7 +322,7 @@ def _read_poses(top: Section) -> tuple[RigPose, ...]:
     if names and len(names) < len(poses):
         lacking = next(i for i, pose in enumerate(poses) if pose.name is None)
         raise MacroSplatError(f"{top.path}: `poses[{lacking}].name` is missing; name every pose or none")
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise MacroSplatError(f"{top.path}: `poses` has the name {brief(twice)} more than once; keep one")
     return tuple(poses)
@@ -359,15 +363,8 @@ def _read_matrix(section: Section) -> NDArray[np.float64]:
 def _read_lens(section: Section) -> RigLens:
     section.at_most_one("focus_distance_mm", "magnification")
     section.at_most_one("sensor_width_mm", "pixel_pitch_um")
-    lens = RigLens(
-        focal_length_mm=section.optional("focal_length_mm", positive=True),
-        f_number=section.optional("f_number", positive=True),
-        focus_distance_mm=section.optional("focus_distance_mm", positive=True),
-        magnification=section.optional("magnification", positive=True),
-        sensor_width_mm=section.optional("sensor_width_mm", positive=True),
-        pixel_pitch_um=section.optional("pixel_pitch_um", positive=True),
-        breathing=section.flag("breathing", True),
-    )
+    numbers = {key: section.optional(key, positive=True) for key in _LENS_KEYS if key != "breathing"}
+    lens = RigLens(**numbers, breathing=section.flag("breathing", True))
     if lens.focal_length_mm and lens.focus_distance_mm and lens.focus_distance_mm <= lens.focal_length_mm:
         raise section.invalid("focus_distance_mm", f"beyond the focal length, {lens.focal_length_mm:g} mm")
     return lens

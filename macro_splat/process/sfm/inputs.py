@@ -14,26 +14,21 @@ from PIL import Image
 from macro_splat.errors import MacroSplatError
 from macro_splat.photographs.load import Photograph
 
-Mask = Path | NDArray[np.bool_]
-"""A file, or [H, W]; upright."""
 FOCAL_RANGE = (0.2, 50.0)
 """Focal lengths that can be, by the longer edge: a macro lens at five times life size has 11."""
 
 
-def load_mask(mask: Mask, photograph: Photograph, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def load_mask(mask: Path, photograph: Photograph, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return a mask at the size of the picture that features are searched in."""
-    if isinstance(mask, Path):
-        try:
-            with Image.open(mask) as image:
-                values = np.asarray(image.convert("L"))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise MacroSplatError(f"{mask} is no readable mask ({error}); export it again or remove it") from error
-    else:
-        values = (mask != 0).astype(np.uint8) * 255
+    try:
+        with Image.open(mask) as image:
+            values = np.asarray(image.convert("L"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise MacroSplatError(f"{mask} is no readable mask ({error}); export it again or remove it") from error
     height, width = values.shape
     if abs(width * photograph.height - height * photograph.width) > 0.02 * height * photograph.width:
         raise MacroSplatError(
-            f"{mask if isinstance(mask, Path) else 'the mask'} of {photograph.name} is {width}x{height} but the "
+            f"{mask} of {photograph.name} is {width}x{height} but the "
             f"upright photograph is {photograph.width}x{photograph.height}; make it of the same shape"
         )
     resized = cv2.resize(values, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)

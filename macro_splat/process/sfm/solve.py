@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from macro_splat.capture.format import Intrinsics, SparsePoints
+from macro_splat.capture.format import Intrinsics, Optics, SparsePoints
 from macro_splat.errors import MacroSplatError
 from macro_splat.photographs.load import Photograph, load_photograph, reduced_size
 from macro_splat.process.config import Distortion
+from macro_splat.process.poses import PosedPhotograph, Poses
 from macro_splat.process.sfm.colmap import load_pycolmap
 from macro_splat.process.sfm.database import CameraKind, FeatureDatabase
 from macro_splat.process.sfm.features import FeatureOptions, Features, detect
-from macro_splat.process.sfm.inputs import FOCAL_RANGE, Mask, digest, focal_length_px, load_mask
+from macro_splat.process.sfm.inputs import FOCAL_RANGE, digest, focal_length_px, load_mask
 from macro_splat.process.sfm.matching import best_partners, candidate_pairs
 from macro_splat.process.sfm.rotation import landscape_rotation
 from macro_splat.process.sfm.world import move_cameras, upright_world
@@ -71,25 +72,6 @@ FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 """From COLMAP's camera axes (y down, looking along z) to OpenGL's."""
 
 
-@dataclass(frozen=True, eq=False)
-class Reconstruction:
-    """Poses and points in units of no meaning, in a world with the object at the origin and z up."""
-
-    camera_to_world: dict[str, NDArray[np.float64]]
-    """[4, 4] by photograph, OpenGL axes; the photographs of a stack share the pose of the one that registered."""
-    intrinsics: dict[str, Intrinsics]
-    """By photograph, for its full upright size; shared by all of one kind."""
-    points: SparsePoints
-    reprojection_error_px: float
-    """Mean over the points, in pixels of the full photographs."""
-    observations: int
-    """Features that became part of a point."""
-    registered: tuple[str, ...]
-    """Photographs that found their place themselves, in the stacks' order."""
-    unregistered: tuple[str, ...]
-    """Photographs without a pose, in the stacks' order."""
-
-
 @dataclass(frozen=True)
 class _Shot:
     """A photograph that takes part."""
@@ -113,8 +95,8 @@ class StructureFromMotion:
     workspace: Workspace
     """Its folder keeps features and matches in `sfm/`. With one thread the result is the same each time."""
     _: KW_ONLY
-    masks: Mapping[str, Mask] = field(default_factory=dict)
-    """By photograph, upright; features are searched where it is not 0. As a file or [H, W]."""
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    """Files by photograph, upright; features are searched where they are not black."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """How sharp each photograph is; the sharpest of a stack goes first. Without, the middle one does."""
     sharpness: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
@@ -136,8 +118,8 @@ class StructureFromMotion:
         """At most so many."""
         return self.workspace.threads or os.cpu_count() or 1
 
-    def reconstruct(self) -> Reconstruction:
-        """Find the poses.
+    def reconstruct(self) -> Poses:
+        """Find the poses, in units of no meaning; the photographs of a stack share that of the one that registered.
 
         Raises:
             MacroSplatError: pycolmap is missing, there are fewer than two stacks, no photographs fit together, a mask
@@ -341,7 +323,7 @@ class StructureFromMotion:
         for number, colour in zip(numbers, colours, strict=True):
             model.points3D[number].color = colour
 
-    def _result(self, model: Any, shots: Mapping[str, _Shot]) -> Reconstruction:
+    def _result(self, model: Any, shots: Mapping[str, _Shot]) -> Poses:
         images = sorted(_placed(model), key=lambda image: shots[image.name].stack)
         points = [model.points3D[i] for i in sorted(model.point3D_ids())]
         xyz = np.array([p.xyz for p in points]).reshape(-1, 3)
@@ -355,28 +337,34 @@ class StructureFromMotion:
         registered = {
             shots[image.name].photograph.name: (image, pose) for image, pose in zip(images, poses, strict=True)
         }
-        camera_to_world: dict[str, NDArray[np.float64]] = {}
-        intrinsics: dict[str, Intrinsics] = {}
+        posed: dict[str, PosedPhotograph] = {}
         for stack in self.stacks:
             own = [registered[p.name] for p in self._ranked(stack) if p.name in registered]
             for photograph in stack.photographs if own else ():
                 image, pose = registered.get(photograph.name, own[0])
-                camera_to_world[photograph.name] = pose if photograph.name in registered else own[0][1]
-                intrinsics[photograph.name] = _intrinsics(model.cameras[image.camera_id], photograph)
-        order = [p.name for stack in self.stacks for p in stack.photographs]
+                intrinsics = _intrinsics(model.cameras[image.camera_id], photograph)
+                posed[photograph.name] = PosedPhotograph(pose, intrinsics, _optics(stack, photograph))
         taken = [shots[image.name] for image in images]
         magnified = np.median([max(s.photograph.width, s.photograph.height) / s.kind.width for s in taken])
-        return Reconstruction(
-            camera_to_world,
-            intrinsics,
-            SparsePoints(
-                scale * xyz @ rotation.T + translation, np.array([p.color for p in points], np.uint8).reshape(-1, 3)
-            ),
-            float(model.compute_mean_reprojection_error() * magnified),
-            int(model.compute_num_observations()),
-            tuple(name for name in order if name in registered),
-            tuple(name for name in order if name not in camera_to_world),
+        colours = np.array([p.color for p in points], np.uint8).reshape(-1, 3)
+        return Poses(
+            "sfm",
+            posed,
+            points=SparsePoints(scale * xyz @ rotation.T + translation, colours),
+            reprojection_error_px=float(model.compute_mean_reprojection_error() * magnified),
+            registered=frozenset(registered),
+            unregistered=tuple(p.name for stack in self.stacks for p in stack.photographs if p.name not in posed),
         )
+
+
+def _optics(stack: Stack, photograph: Photograph) -> Optics:
+    """Return what the EXIF data say of the lens.
+
+    Focus distance and pupil are left to training, which reads them from the images' tags as a start: what is engraved
+    on a macro lens is too far off, when it is focused close, to be given as known.
+    """
+    exif = photograph.exif
+    return Optics(f_number=exif.f_number, focal_length_mm=exif.focal_length_mm, stack_motion=stack.motion)
 
 
 def _placed(model: Any) -> list[Any]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from macro_splat.capture.format import Intrinsics, SparsePoints
 from macro_splat.photographs.background import BACKGROUND_TOLERANCE
 from macro_splat.photographs.masks import plain_background_surface
-from macro_splat.process.stacks.fusion import sharpness_energy
+from macro_splat.process.stacks.fusion import magnified, sharpness_energy
 
 CELL_PX = 4
 """Of each cell of so many pixels along an edge only the surest pixel becomes a point."""
@@ -100,11 +99,8 @@ def _as_seen_by(reference: Slice, other: Slice) -> NDArray[np.float32]:
     mine, theirs = reference.intrinsics, other.intrinsics
     # OpenCV counts from the centres of pixels, intrinsics from the corner of the picture.
     x, y = theirs.cx - 0.5 - scale * (mine.cx - 0.5), theirs.cy - 0.5 - scale * (mine.cy - 0.5)
-    matrix = np.array([[scale, 0.0, x], [0.0, scale, y]])
-    size = reference.picture.shape[1::-1]
-    picture = other.picture.astype(np.float32) / 255
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(picture, matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101))
+    size = reference.picture.shape[1], reference.picture.shape[0]
+    return magnified(other.picture.astype(np.float32) / 255, scale, (x, y), size)
 
 
 def _in_plane_of_focus(each: Slice, reference: Slice, x: NDArray[np.intp], y: NDArray[np.intp]) -> NDArray[np.float64]:

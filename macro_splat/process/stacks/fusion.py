@@ -58,7 +58,7 @@ def fuse_stack(slices: Sequence[Picture], sharpest: NDArray[np.intp] | None = No
 
 
 def register(picture: Picture, alignment: SliceAlignment) -> Picture:
-    """A slice as the reference of its stack would show it: what moved with the focus is put back.
+    """Return a slice as the reference of its stack would show it: what moved with the focus is put back.
 
     Args:
         picture: [H, W, C]. alignment: of a picture of this size. Beyond its edge it is continued by mirroring.
@@ -66,9 +66,17 @@ def register(picture: Picture, alignment: SliceAlignment) -> Picture:
     height, width = picture.shape[:2]
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     offset = centre + np.array(alignment.shift_px) - alignment.scale * centre
-    matrix = np.array([[alignment.scale, 0.0, offset[0]], [0.0, alignment.scale, offset[1]]])
+    return magnified(picture, alignment.scale, offset, (width, height))
+
+
+def magnified(picture: Picture, scale: float, offset: Sequence[float] | NDArray[Any], size: tuple[int, int]) -> Picture:
+    """Return a picture of another width and height that shows at x what the given one shows at scale · x + offset.
+
+    Beyond the edge it is continued by mirroring. Pixels are counted from their centres, as OpenCV does.
+    """
+    matrix = np.array([[scale, 0.0, offset[0]], [0.0, scale, offset[1]]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(picture, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101))
+    return np.asarray(cv2.warpAffine(picture, matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101))
 
 
 def sharpness_energy(picture: Picture, sigma_px: float = ENERGY_SIGMA_PX) -> Picture:

@@ -86,22 +86,24 @@ def test_a_camera_that_was_turned_in_between_keeps_its_lens(tmp_path: Path) -> N
     result = StructureFromMotion(stacks, Workspace(tmp_path, threads=1), masks=masks).reconstruct()
 
     assert len((tmp_path / "sfm" / "features.cameras").read_text().splitlines()) == 1
-    assert sorted(result.camera_to_world) == sorted(truth)
-    poses, true = (np.stack([each[name] for name in truth]) for each in (result.camera_to_world, truth))
+    assert sorted(result.photographs) == sorted(truth)
+    poses = np.stack([result.photographs[name].camera_to_world for name in truth])
+    true = np.stack(list(truth.values()))
     scale, rotation, translation = align(poses[:, :3, 3], true[:, :3, 3])
     off = np.linalg.norm(scale * poses[:, :3, 3] @ rotation.T + translation - true[:, :3, 3], axis=1)
     assert np.median(off) < 0.01 * 4
     cosine = (np.einsum("vij,vij->v", rotation @ poses[:, :3, :3], true[:, :3, :3]) - 1) / 2
     assert np.rad2deg(np.arccos(np.clip(cosine, -1, 1))).max() < 2.0
-    for name, lens in result.intrinsics.items():
+    for name, posed in result.photographs.items():
+        lens = posed.intrinsics
         portrait = int(name[0]) % 2 == 1
         assert (lens.width, lens.height) == ((HEIGHT, WIDTH) if portrait else (WIDTH, HEIGHT))
-        assert lens.fl_x == pytest.approx(result.intrinsics["0.png"].fl_x)
+        assert lens.fl_x == pytest.approx(result.photographs["0.png"].intrinsics.fl_x)
         assert lens.fl_x == pytest.approx(FOCAL, rel=0.05)
     assert result.points.rgb.std(axis=0).min() > 15
     pictures = {name: np.asarray(Image.open(tmp_path / name)).astype(int) for name in truth}
     for name in ("2.png", "3.png"):
-        lens, pose = result.intrinsics[name], result.camera_to_world[name]
+        lens, pose = result.photographs[name].intrinsics, result.photographs[name].camera_to_world
         seen = (result.points.xyz - pose[:3, 3]) @ pose[:3, :3]
         x, y = (project(lens, seen * [1, -1, -1])).astype(int).T
         inside = (x >= 0) & (x < lens.width) & (y >= 0) & (y < lens.height)
