@@ -18,15 +18,8 @@ from macro_splat.cli.report import report
 from macro_splat.compat import one_line_errors
 
 app = SubcommandApp()
-app.command(process)
-app.command(demo)
-app.command(render)
-app.command(report)
-app.command(deblur)
-app.command(export)
-app.command(benchmark)
-app.command(campaign)
-app.command(doctor)
+for command in (process, demo, render, report, deblur, export, benchmark, campaign, doctor):
+    app.command(command)
 
 
 def main() -> None:

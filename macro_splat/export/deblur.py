@@ -21,7 +21,7 @@ from macro_splat.model.lens_file import FILE_NAME as LENS_FILE
 from macro_splat.model.lens_file import lens_record
 from macro_splat.runs.cameras import short_names
 from macro_splat.runs.load import Run, load_run
-from macro_splat.utils.atomic import atomic_folder, atomic_write
+from macro_splat.utils.atomic import atomic_folder
 from macro_splat.utils.progress import ProgressCallback, no_progress
 
 SIGMA_STEP_PX = 1 / 256
@@ -96,8 +96,7 @@ def _write(run: Run, out: Path, max_image_edge: int, progress: ProgressCallback)
         record["sigma_maps"] = {"px_per_level": SIGMA_STEP_PX, "colours_reach_px": reach, "nothing_there": 0}
     for entry, view in zip(record["views"], views, strict=True):
         entry |= view
-    with atomic_write(out / LENS_FILE, "w") as file:
-        json.dump(record, file, indent=1, allow_nan=False)
+    (out / LENS_FILE).write_text(json.dumps(record, indent=1, allow_nan=False), encoding="utf-8")
     return record
 
 
@@ -136,8 +135,7 @@ def _colored(path: Path, reach_px: float) -> NDArray:
 
 
 def _write_png(path: Path, pixels: NDArray) -> None:
-    """8 or 16 bits, grey or BGR; whole or not at all."""
+    """Write 8 or 16 bits, grey or BGR."""
     done, data = cv2.imencode(".png", np.ascontiguousarray(pixels))
     assert done, path
-    with atomic_write(path) as file:
-        file.write(data.tobytes())
+    path.write_bytes(data.tobytes())

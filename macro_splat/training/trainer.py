@@ -40,6 +40,7 @@ from macro_splat.training.record import write_record
 from macro_splat.utils.atomic import atomic_write, remove_leftovers
 from macro_splat.utils.console import report
 from macro_splat.utils.locks import lock_folder
+from macro_splat.utils.messages import reason
 
 EXTRA_STATE = "macro_splat"
 """Key of a checkpoint under which we keep what nerfstudio's checkpoints lack."""
@@ -202,8 +203,8 @@ class MacroSplatTrainer(Trainer):
                 for when_finished in WHEN_FINISHED:
                     when_finished(self, step)
         except Exception as error:  # whatever it is, it must not cost a finished training its viewer
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            report(f"No report of this training ({reason}); the checkpoint is saved", style="bold red")
+            why = f"{type(error).__name__}: {reason(error)}"
+            report(f"No report of this training ({why}); the checkpoint is saved", style="bold red")
         finally:
             self.pipeline.train(training)
 
@@ -357,7 +358,7 @@ def _reason(error: Exception) -> str:
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__cause__ or cause.__context__
-    return str((cause.strerror if cause is not None else None) or error).splitlines()[0]
+    return (cause.strerror if cause is not None else None) or reason(error)
 
 
 class _on_interrupt:

@@ -146,7 +146,7 @@ def _encode(
                 sent += 1
         # The library does not tell how ffmpeg ended: see whether all frames have arrived.
         if failed or _count_frames(unfinished) != sent:
-            reported = messages.read_text(errors="replace").strip().splitlines()[1:] if messages.exists() else []
+            reported = messages.read_text(errors="replace").strip().splitlines()[2:] if messages.exists() else []
             raise MacroSplatError(
                 f"{path}: ffmpeg could not write it ({reported[-1] if reported else 'it ended early'})"
             )
@@ -164,7 +164,7 @@ def _start(encoder: Generator[None, Any, None], messages: Path) -> None:
     os.environ["FFREPORT"] = f"file={name}:level=16"  # errors and worse
     try:
         encoder.send(None)
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
         raise MacroSplatError("no ffmpeg on this machine, which writes videos: pip install imageio-ffmpeg") from error
     finally:
         del os.environ["FFREPORT"]

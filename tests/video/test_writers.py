@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,32 @@ def test_what_ffmpeg_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(writers, "MP4", ("-c:v", "no-such-encoder"))
     with pytest.raises(MacroSplatError, match=r"film\.mp4: ffmpeg could not write it \(.+"):
         write_mp4(tmp_path / "film.mp4", moving_bar(3), SIZE, 25)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_ffmpeg_there_is_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "nowhere"))
+    with pytest.raises(MacroSplatError, match="pip install imageio-ffmpeg"):
+        write_mp4(tmp_path / "film.mp4", moving_bar(1), SIZE, 25)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_film_that_ffmpeg_leaves_unfinished_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when it is killed for want of memory: then it leaves no message."""
+    start, started = subprocess.Popen, []
+
+    def noted(*args, **kwargs):
+        started.append(start(*args, **kwargs))
+        return started[-1]
+
+    def killing() -> Iterator[NDArray[np.uint8]]:
+        yield from moving_bar(3)
+        started[0].kill()
+        yield from moving_bar(9)
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    with pytest.raises(MacroSplatError, match=r"film\.mp4: ffmpeg could not write it \(it ended early\)"):
+        write_mp4(tmp_path / "film.mp4", killing(), SIZE, 25)
     assert list(tmp_path.iterdir()) == []
 
 
