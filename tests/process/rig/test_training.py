@@ -1,6 +1,6 @@
 """Photographs and a rig.yaml train as well as the exact transforms.json that they come from.
 
-A small ball in focus stacks, where `tests/benchmarks/rig_training.py` takes a real object's size and a longer training.
+A small ball in focus stacks; `tests/performance/rig_training.py` takes a real object and a longer training.
 Neither capture has points, of which the smooth ball tells none: whatever else `process` writes wrongly, from poses to
 focus distances and pupil, makes another training of it.
 """
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from macro_splat.capture import Capture, read_capture
-from tests.benchmarks.rig_training import process_photographs, train
 from tests.captures import write_capture
+from tests.performance.rig_training import process_photographs, train
 
 
 @pytest.fixture(scope="module")
