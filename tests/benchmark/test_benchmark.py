@@ -80,9 +80,7 @@ def test_every_figure_is_there(output: Path) -> None:
     assert "data:image/jpeg" in (output / "index.html").read_text()
 
 
-def test_finished_runs_are_read_and_interrupted_ones_done_again_with_the_same_result(
-    ball: Path, output: Path, tmp_path: Path
-) -> None:
+def test_finished_runs_are_kept_and_interrupted_ones_repeated(ball: Path, output: Path, tmp_path: Path) -> None:
     shutil.copytree(output / "runs", tmp_path / "runs")
     entries = plan([ball], modes("off", "image"), variants("given"), 40, 7, tmp_path / "prepared")
     started: list[str] = []
@@ -118,7 +116,7 @@ def test_a_failing_run_is_reported_and_does_not_stop_the_others(ball: Path, outp
     assert results["off"]["psnr"] == rows(output)["off"]["psnr"]
 
 
-def test_photographs_without_truth_are_judged_after_fitting_their_lens(tmp_path: Path) -> None:
+def test_without_truth_photographs_are_judged_by_a_fitted_lens(tmp_path: Path) -> None:
     folder = write_capture(tmp_path / "real", views=6, test_views=0, sharp=False, depth=False, split_lists=False)
     assert run_and_report([folder], modes("splat"), variants("given"), 40, tmp_path / "out", 7, True) == 0
     (row,) = rows(tmp_path / "out").values()

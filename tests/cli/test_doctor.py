@@ -60,7 +60,7 @@ def test_a_note_does_not_fail(run_with) -> None:
     assert "Ready." in printed
 
 
-def test_what_is_broken_fails_with_its_remedy_and_the_rest_is_checked(run_with) -> None:
+def test_a_failed_check_shows_its_remedy_and_the_rest_still_runs(run_with) -> None:
     def broken() -> Result:
         raise ImportError("no module\nnamed x")
 

@@ -169,9 +169,7 @@ def taken_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_a_taken_port_and_a_viewer_that_vanishes_do_not_stop_a_training(
-    capture: Path, taken_port: int, tmp_path: Path
-) -> None:
+def test_a_taken_port_or_a_vanished_viewer_stops_no_training(capture: Path, taken_port: int, tmp_path: Path) -> None:
     words = [
         "macro-splat",
         "--data",

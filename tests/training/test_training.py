@@ -159,7 +159,7 @@ def test_bad_load_dir(capture: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/self/limits").exists(), reason="needs Linux's file limit")
-def test_a_checkpoint_that_cannot_be_written_keeps_the_last_good_one(capture: Path, tmp_path: Path) -> None:
+def test_a_failed_checkpoint_keeps_the_last_good_one(capture: Path, tmp_path: Path) -> None:
     # A limit on the size of files stands for a full disk: writing fails half-way through the checkpoint.
     import resource
 

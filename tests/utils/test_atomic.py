@@ -266,9 +266,7 @@ def test_a_folder_that_fails_vanishes(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_s_record_is_there_only_with_the_files_it_speaks_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folders_record_appears_only_with_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between any two of the renames."""
     replace = os.replace
     for renames in range(5):

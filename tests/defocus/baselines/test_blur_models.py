@@ -142,7 +142,7 @@ def test_last_stage_lasts_to_the_end() -> None:
     assert len(kernels) == 17 * 17
 
 
-def test_the_network_learns_and_the_sharp_picture_gets_its_gradient(generator: torch.Generator) -> None:
+def test_the_network_and_the_sharp_picture_get_gradients(generator: torch.Generator) -> None:
     torch.manual_seed(0)
     head = PixelKernelBlurModel(2)
     assert head.losses() == {}
@@ -180,7 +180,7 @@ def test_kernels_learn_a_blur(generator: torch.Generator) -> None:
 # -- widened Gaussians -----------------------------------------------------------------------------------------------
 
 
-def test_gaussians_grow_within_bounds_and_only_for_the_blurred_picture(generator: torch.Generator) -> None:
+def test_gaussians_grow_within_bounds_and_only_when_blurred(generator: torch.Generator) -> None:
     torch.manual_seed(0)
     head = CovarianceBlurModel(2)
     gaussians = {

@@ -30,9 +30,7 @@ def truth(truth_folder: Path) -> Capture:
     return replace(capture, frames=tuple(frame for frame in capture.frames if frame.stack_id is not None))
 
 
-def test_photographs_and_a_rig_train_as_well_as_the_exact_capture(
-    truth_folder: Path, rig: Path, tmp_path: Path
-) -> None:
+def test_photographs_and_a_rig_train_as_well_as_exact_poses(truth_folder: Path, rig: Path, tmp_path: Path) -> None:
     made = process_photographs(truth_folder, rig, tmp_path)
     exact, processed = train([truth_folder, made], 100, "image", 42, tmp_path)
     assert exact["key"] != processed["key"]  # two trainings indeed
