@@ -1,6 +1,6 @@
 """The photographer's way with focus stacks: every stack becomes one all-in-focus picture before anything is trained.
 
-See `capture/stacks/fusion.py`. Slices are not warped: they are taken at the one pose that the capture gives them, as
+See `process/stacks/fusion.py`. Slices are not warped: they are taken at the one pose that the capture gives them, as
 far as it does.
 """
 

@@ -21,7 +21,7 @@ from macro_splat.campaign.stages import Stage
 from macro_splat.utils.locks import Held, hold
 from macro_splat.utils.messages import printable, shorten
 
-LEASH = Path(__file__).with_name("leash.py")
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
 TAIL_BYTES = 65536
 REASON_LENGTH = 400
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -73,7 +73,7 @@ def run_attempt(stage: Stage, specimen: Specimen, number: int, grace_s: float) -
                 command = stage.command(specimen)
                 output.write(f"{time.strftime('%F %T')} {platform.node()}: {shlex.join(command)}\n".encode())
                 output.flush()
-                code = _run_on_leash(command, stage.cpus, specimen.folder, output, lock, grace_s)
+                code = _run_supervised(command, stage.cpus, specimen.folder, output, lock, grace_s)
             if code == 0 and stage.finished(specimen):
                 return outcome(True)
             reason = _complaint(log, code)
@@ -82,14 +82,14 @@ def run_attempt(stage: Stage, specimen: Specimen, number: int, grace_s: float) -
         return outcome(False, f"{held} is still held by an earlier attempt", ran=False)
 
 
-def _run_on_leash(command: list[str], cpus: float, folder: Path, output: IO[bytes], lock: int, grace_s: float) -> int:
+def _run_supervised(command: list[str], cpus: float, folder: Path, output: IO[bytes], lock: int, grace_s: float) -> int:
     threads = str(max(1, int(cpus)))
     environment = os.environ | {"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
     ours, theirs = socket.socketpair()
-    words = [sys.executable, "-I", "-S", str(LEASH), str(theirs.fileno()), str(lock), str(grace_s), *command]
+    words = [sys.executable, "-I", "-S", str(SUPERVISOR), str(theirs.fileno()), str(lock), str(grace_s), *command]
     with ours:
         with theirs:
-            leash = subprocess.Popen(
+            supervisor = subprocess.Popen(
                 words,
                 cwd=folder,
                 env=environment,
@@ -100,10 +100,10 @@ def _run_on_leash(command: list[str], cpus: float, folder: Path, output: IO[byte
                 start_new_session=True,  # Ctrl-C in the terminal is the driver's to handle
             )
         try:
-            select.select([ours], [], [])  # the leash's end closes when it ends
+            select.select([ours], [], [])  # the supervisor's end closes when it ends
         finally:
             ours.close()
-            code = leash.wait()
+            code = supervisor.wait()
     return code if code >= 0 else 128 - code
 
 

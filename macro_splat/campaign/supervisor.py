@@ -1,8 +1,8 @@
-"""The program that a stage's command runs under: `python leash.py SOCKET LOCK GRACE_S COMMAND...`.
+"""The program that a stage's command runs under: `python supervisor.py SOCKET LOCK GRACE_S COMMAND...`.
 
 It lets no command outlive the worker that wanted it. SOCKET is one end of a pair whose other end the worker holds: when
 the worker ends, however it ends, that end closes; then the command is interrupted as by Ctrl-C (a training saves a
-checkpoint), and after GRACE_S seconds it and all its children are killed. Should the leash itself be killed, Linux
+checkpoint), and after GRACE_S seconds it and all its children are killed. Should the supervisor itself be killed, Linux
 kills the command. LOCK is a descriptor that the command inherits, so that the lock lasts as long as it does.
 
 Of the standard library alone, and little of it: it is started for every attempt.
@@ -34,7 +34,7 @@ def run(socket: int, lock: int, grace_s: float, command: list[str]) -> int:
         # Ray's daemons block Ctrl-C's signal, and shells ignore it for jobs in the background: both is inherited.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        if libc is not None:  # die with the leash
+        if libc is not None:  # die with the supervisor
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:  # it died before
                 os._exit(1)

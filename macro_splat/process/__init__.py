@@ -1,1 +1,1 @@
-"""`macro-splat process`, stage by stage: `pipeline.py` has the order, `settings.py` the options."""
+"""`macro-splat process`, stage by stage: `run.py` has the order, `config.py` the options."""

@@ -1,4 +1,4 @@
-"""An attempt as a worker makes it, without Ray: its lock, its leash, its complaint."""
+"""An attempt as a worker makes it, without Ray: its lock, its supervisor, its complaint."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_interrupt_reaches_the_command_despite_blocked_signals(tmp_path: Path) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a child with its parent")
-def test_command_dies_with_its_leash(tmp_path: Path) -> None:
+def test_command_dies_with_its_supervisor(tmp_path: Path) -> None:
     specimen = beetle(tmp_path)
     process = worker(specimen, seconds=30)
     pid = command_pid(specimen)

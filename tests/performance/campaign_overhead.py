@@ -4,7 +4,7 @@
 
 Prints the wall time against that of a schedule without any gap: specimens x stages x seconds / slots. Nothing competes
 for the processors but the campaign itself, so everything that it does beside sleeping is in the difference: Ray, its
-workers' start, locks, leashes, the books.
+workers' start, locks, supervisors, the books.
 """
 
 from __future__ import annotations
