@@ -24,6 +24,8 @@ from macro_splat.cli.benchmark import benchmark
 from macro_splat.errors import MacroSplatError
 from tests.captures import write_capture
 
+pytestmark = pytest.mark.slow
+
 FEW = {"pipeline.model.num_init_gaussians": 300}
 NOT_OF_THE_SEED = ("seconds", "cpu_seconds", "source", "gap_closed", "gap_closed_exact_poses")
 """What may differ between two runs: times, and what follows from other runs or from an edit of the source."""

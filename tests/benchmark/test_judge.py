@@ -12,6 +12,8 @@ from macro_splat.benchmark.judge import Judge
 from macro_splat.benchmark.plan import RunSpec
 from tests.captures import write_capture
 
+pytestmark = pytest.mark.slow
+
 LENSES = ("focus_error", "focus_error_relative", "coc_radius_error_px")
 
 

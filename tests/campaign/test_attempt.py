@@ -17,6 +17,8 @@ from macro_splat.utils.locks import Held, hold
 from tests.campaign.fake_command import alive
 from tests.campaign.fake_stages import FakeStage, count, journal, make_specimens, parent, wait_until
 
+pytestmark = pytest.mark.slow
+
 ONE_ATTEMPT = """
 import sys
 from pathlib import Path

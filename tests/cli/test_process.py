@@ -15,6 +15,8 @@ from macro_splat.capture import read_capture
 from macro_splat.cli.process import _summarise
 from tests.captures import write_capture
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(sys.executable).with_name("macro-splat")
 
 

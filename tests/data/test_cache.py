@@ -48,6 +48,7 @@ def test_the_first_stay_in_memory_and_the_others_go_to_the_file(tmp_path: Path) 
     assert 2 * 1800 <= store.bytes_on_disk <= 2 * 1800 + 2 * 65536
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="Linux tells what a process has taken")
 def test_memory_stays_in_the_budget_and_the_rest_goes_to_disk(tmp_path: Path) -> None:
     """Of the process, measured: 400 MB of photographs of several sizes, a quarter of which may stay."""

@@ -316,6 +316,7 @@ def test_the_captures_that_come_with_the_project(name: str, train: int, test: in
     assert inside.double().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_the_registry_can_be_imported_first_and_lists_the_parser() -> None:
     """In a process of its own: an import circle shows only there."""
     code = (

@@ -31,6 +31,8 @@ from tests.end_to_end.outputs import (
 )
 from tests.end_to_end.processes import CommandFailed, run
 
+pytestmark = pytest.mark.slow
+
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 HELD_OUT = ["images/003.jpg", "images/015.jpg", "test/000.png", "test/003.png"]
 """Two views that the lens blurred, whose sharp photograph lies beside them, and two that are sharp themselves."""

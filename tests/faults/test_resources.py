@@ -25,6 +25,8 @@ if sys.platform == "win32":
 from tests.faults.resources import Disk, limit_memory, read_only_folder, small_disk
 from tests.faults.whole import check_tree, leftovers
 
+pytestmark = pytest.mark.slow
+
 SHORT = ("--max-num-iterations", 25)
 
 

@@ -38,10 +38,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next((folder / "out").glob("*.whl"))
 
 
+@pytest.mark.slow
 def test_the_wheel_is_pure_python(wheel: Path) -> None:
     assert wheel.name.endswith("-py3-none-any.whl")
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_module(wheel: Path) -> None:
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "macro_splat").rglob("*.py")}
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("macro_splat/")}

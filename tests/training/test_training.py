@@ -16,6 +16,8 @@ import torch
 from macro_splat.compat import checkpoints
 from tests.captures import write_capture
 
+pytestmark = pytest.mark.slow
+
 COMMON = ("--pipeline.model.num-init-gaussians", "300", "--vis", "tensorboard", "--steps-per-save", "20")
 
 

@@ -171,6 +171,7 @@ def writing(tmp_path: Path) -> Iterator[subprocess.Popen]:
     process.stdout.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
 def test_what_a_killed_process_leaves_is_removed(
     writing: subprocess.Popen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,8 @@ import pytest
 from tests.captures import write_capture
 from tests.performance.virtual_lens import ALLOWED_DB, HELD_OUT, TRAINED, compare, hold_out, report
 
+pytestmark = pytest.mark.slow
+
 ITERATIONS = 300
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.captures import write_capture
 
+pytestmark = pytest.mark.slow
+
 PLACES = 30
 
 

@@ -111,6 +111,7 @@ def test_apply_kernels_is_the_weighted_sum_of_neighbours(generator: torch.Genera
     torch.testing.assert_close(apply_kernels(picture, kernels), direct)
 
 
+@pytest.mark.slow
 def test_gradients_of_apply_kernels(generator: torch.Generator) -> None:
     picture = torch.rand(5, 6, 2, generator=generator, dtype=torch.float64, requires_grad=True)
     kernels = torch.rand(9, 5, 6, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -159,6 +160,7 @@ def test_the_network_and_the_sharp_picture_get_gradients(generator: torch.Genera
     assert len(reached) == len(list(head.parameters())) - 2 * (len(STAGES) - 1)  # all but the later stages' outputs
 
 
+@pytest.mark.slow
 def test_kernels_learn_a_blur(generator: torch.Generator) -> None:
     torch.manual_seed(0)
     head = PixelKernelBlurModel(1)
@@ -209,6 +211,7 @@ def test_gaussians_grow_within_bounds_and_only_when_blurred(generator: torch.Gen
     assert gaussians["scales"].grad is not None
 
 
+@pytest.mark.slow
 def test_the_widening_can_be_learnt_from_its_start() -> None:
     torch.manual_seed(0)
     head = CovarianceBlurModel(1)

@@ -16,6 +16,8 @@ from macro_splat.capture import Capture, read_capture
 from tests.captures import write_capture
 from tests.performance.rig_training import process_photographs, train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def truth_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
