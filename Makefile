@@ -1,16 +1,22 @@
-# make demo   set up if needed, then train on a small macro capture, export it and render it: see README.md
-# make test   set up if needed, then run the tests
-# make lint   style, format and types
-# make clean  remove the environment and everything made
-.PHONY: demo test lint setup clean
+# make demo       set up if needed, then train on a small macro capture, export it and render it: see README.md
+# make test       set up if needed, then run all tests, as CI does
+# make test-fast  the same without those marked `slow` (trainings, processes, browsers, Ray): at most three minutes
+# make lint       style, format, floors and types
+# make clean      remove the environment and everything made
+.PHONY: demo test test-fast lint setup clean
 SHELL := /bin/bash
 
 demo: .venv/.ready
 	.venv/bin/macro-splat demo --overwrite
 
 # loadgroup without groups: tests are dealt out one by one, in their order.
+PYTEST = .venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
 test: .venv/.ready
-	.venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(PYTEST)
+
+test-fast: .venv/.ready
+	$(PYTEST) -m "not slow"
 
 lint: .venv/.ready
 	.venv/bin/ruff check
@@ -24,4 +30,4 @@ setup: .venv/.ready
 	.ci/setup
 
 clean:
-	rm -rf .venv build dist *.egg-info outputs renders demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv build dist *.egg-info outputs renders demo .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.viewer_page import find_chromium, start_chromium
+from tests.tiers import pytest_collection_modifyitems, pytest_runtest_protocol  # noqa: F401  # pytest calls them
 
 POD = Path(__file__).resolve().parents[1] / "assets" / "pod_mini"
 TRAINED_ITERATIONS = 400

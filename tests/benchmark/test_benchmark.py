@@ -24,6 +24,8 @@ from macro_splat.benchmark.suite import run_all
 from macro_splat.errors import MacroSplatError
 from tests.captures import write_capture
 
+pytestmark = pytest.mark.slow
+
 FEW = {"pipeline.model.num_init_gaussians": 300}
 NOT_OF_THE_SEED = ("seconds", "cpu_seconds", "source", "gap_closed", "gap_closed_exact_poses")
 """What may differ between two runs: times, and what follows from other runs or from an edit of the source."""
@@ -84,9 +86,7 @@ def test_every_figure_is_there(output: Path) -> None:
     assert "data:image/jpeg" in (output / "index.html").read_text()
 
 
-def test_finished_runs_are_read_and_interrupted_ones_done_again_with_the_same_result(
-    ball: Path, output: Path, tmp_path: Path
-) -> None:
+def test_finished_runs_are_kept_and_interrupted_ones_repeated(ball: Path, output: Path, tmp_path: Path) -> None:
     shutil.copytree(output / "runs", tmp_path / "runs")
     entries = plan(config(ball, tmp_path), modes("off", "image"), variants("given"))
     started: list[str] = []
@@ -122,7 +122,7 @@ def test_a_failing_run_is_reported_and_does_not_stop_the_others(ball: Path, outp
     assert results["off"]["psnr"] == rows(output)["off"]["psnr"]
 
 
-def test_photographs_without_truth_are_judged_after_fitting_their_lens(tmp_path: Path) -> None:
+def test_without_truth_photographs_are_judged_by_a_fitted_lens(tmp_path: Path) -> None:
     folder = write_capture(tmp_path / "real", views=6, test_views=0, sharp=False, depth=False, split_lists=False)
     assert run_and_report(config(folder, tmp_path / "out"), modes("splat"), variants("given")) == 0
     (row,) = rows(tmp_path / "out").values()

@@ -12,6 +12,8 @@ from macro_splat.benchmark.judge import Judge
 from macro_splat.benchmark.plan import RunSpec
 from tests.captures import write_capture
 
+pytestmark = pytest.mark.slow
+
 LENSES = ("focus_error", "focus_error_relative", "coc_radius_error_px")
 
 
@@ -90,9 +92,7 @@ def test_lengths_are_in_scene_units(pipeline: Any, capture: Path, figures: dict[
     assert 0.0 < figures["depth_error"] < 10.0
 
 
-def test_pictures_are_saved_of_held_out_and_of_some_training_views(
-    pipeline: Any, capture: Path, tmp_path: Path
-) -> None:
+def test_pictures_of_held_out_and_some_training_views_are_saved(pipeline: Any, capture: Path, tmp_path: Path) -> None:
     Judge(pipeline, capture).save_pictures(tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == sorted(

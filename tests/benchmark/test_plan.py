@@ -35,7 +35,7 @@ def test_modes_without_a_lens_share_the_run_of_an_unknown_lens(ball: Path, tmp_p
     assert len(set(keys.values())) == 4
 
 
-def test_the_key_depends_on_what_decides_the_result_and_nothing_else(ball: Path, tmp_path: Path) -> None:
+def test_the_key_depends_only_on_what_decides_the_result(ball: Path, tmp_path: Path) -> None:
     (entry,) = entries_of(ball, modes=["splat"], variants=["given"], tmp_path=tmp_path)
     spec = entry.spec
     assert spec is not None

@@ -34,7 +34,7 @@ def row(mode: Mode, psnr: float, *, capture: str = "ball", variant: Variant = GI
     return Row(Entry(capture, mode, variant, None), others.get("folder"), result)
 
 
-def test_gap_closed_is_measured_between_the_bounds_of_the_variant() -> None:
+def test_gap_closed_is_between_the_bounds_of_the_variant() -> None:
     rows = [row(MODE["off"], 20.0), row(MODE["splat"], 23.0), row(MODE["oracle"], 24.0)]
     rows += [
         row(MODE["off"], 19.0, variant=NOISY),
@@ -82,7 +82,7 @@ def test_means_are_over_captures() -> None:
     assert means(derive(rows[:3])) == {}
 
 
-def test_captures_that_are_judged_in_different_ways_have_no_common_mean() -> None:
+def test_captures_judged_in_different_ways_have_no_common_mean() -> None:
     ways = {"a": "sharp", "b": "reblurred", "c": "reblurred"}
     rows = [row(MODE["off"], 20.0 + i, capture=c, judged_on=way) for i, (c, way) in enumerate(ways.items())]
     ((title, (average,)),) = means(derive(rows)).items()
@@ -105,7 +105,7 @@ def test_notes_say_how_it_was_judged() -> None:
     assert "same state of the source" in text
 
 
-def test_the_text_table_fits_narrow_terminals_by_leaving_columns_out() -> None:
+def test_the_text_table_drops_columns_on_narrow_terminals() -> None:
     records = derive([row(MODE["off"], 20.0, sharpness_ratio=0.5, psnr_object=3.21)])
 
     def show(width: int) -> str:
@@ -154,7 +154,7 @@ def judged(tmp_path: Path) -> list[Row]:
     return [Row(r.entry, r.result.pop("folder"), r.result) for r in rows if r.result]
 
 
-def test_cut_outs_are_where_the_photograph_lacks_what_the_truth_has(judged: list[Row]) -> None:
+def test_cut_outs_are_where_the_photograph_lacks_detail(judged: list[Row]) -> None:
     training, held_out = make_strips(judged)
     assert [tile.caption for tile in training.tiles] == [
         "photograph",
@@ -175,7 +175,7 @@ def test_cut_outs_are_where_the_photograph_lacks_what_the_truth_has(judged: list
     assert held_out.tiles[1].pixels.std() == 0
 
 
-def test_without_a_truth_cut_outs_are_where_a_model_has_more_than_the_photograph(
+def test_without_a_truth_cut_outs_are_where_a_model_has_more(
     tmp_path: Path,
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)

@@ -60,7 +60,7 @@ def test_aperture_slider_changes_the_picture(opened: ViewerPage) -> None:
     assert zone(opened)[0] < narrow_zone[0] < narrow_zone[1] < zone(opened)[1]
 
 
-def test_beside_the_view_one_has_gone_to_the_aperture_changes_what_is_on_the_screen(opened: ViewerPage) -> None:
+def test_beside_a_training_view_the_aperture_changes_the_picture(opened: ViewerPage) -> None:
     """The view's own photograph, which hangs before the camera there, is out of the way."""
     sharp = centre(opened.screenshot())
     assert detail(sharp) > 1

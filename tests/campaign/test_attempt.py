@@ -17,6 +17,8 @@ from macro_splat.utils.locks import Held, hold_file
 from tests.campaign.fake_command import alive
 from tests.campaign.fake_stages import FakeStage, count, journal, make_specimens, parent, wait_until
 
+pytestmark = pytest.mark.slow
+
 ONE_ATTEMPT = """
 import sys
 from pathlib import Path
@@ -113,7 +115,7 @@ def test_command_dies_with_its_worker_and_goes_on_where_it_was(tmp_path: Path) -
     assert ["overlap"] not in journal(specimen.folder)
 
 
-def test_interrupt_reaches_the_command_whatever_ray_and_shells_have_blocked(tmp_path: Path) -> None:
+def test_interrupt_reaches_the_command_despite_blocked_signals(tmp_path: Path) -> None:
     specimen = beetle(tmp_path)
     blocked = {signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, blocked)

@@ -119,7 +119,7 @@ def test_what_the_disk_refuses_one_specimen_stops_it_alone(
     assert (State.read(a.specimen), State.read(c.specimen)) == (a, c)
 
 
-def test_a_specimen_that_the_disk_refused_is_told_with_the_new_reason(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_as_the_new_reason(tmp_path: Path) -> None:
     refused(tmp_path)
     driver = campaign(tmp_path, Refused("train"))
     driver.states[1].status, driver.states[1].reason = "failed", "train: something else, long ago"

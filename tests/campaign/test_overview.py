@@ -112,7 +112,7 @@ def test_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     assert not train.finished(one)
 
 
-def test_training_that_was_killed_after_its_last_checkpoint_is_finished(tmp_path: Path) -> None:
+def test_training_killed_after_its_last_checkpoint_is_finished(tmp_path: Path) -> None:
     """The trainer refuses to go on from there."""
     one = specimen(tmp_path)
     models = one.run / "nerfstudio_models"

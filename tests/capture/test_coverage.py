@@ -37,7 +37,7 @@ def test_centre_of_parallel_cameras_is_that_of_the_points() -> None:
     assert object_centre(cameras, None) is None
 
 
-def test_directions_are_the_angles_that_the_cameras_were_placed_at() -> None:
+def test_directions_are_the_angles_of_the_cameras() -> None:
     angles = [(0.0, 20.0), (170.0, -35.0), (-120.0, 80.0), (90.0, 0.0)]
     seen = directions(np.stack([camera(*pair) for pair in angles]), OBJECT)
     np.testing.assert_allclose(seen, angles, atol=1e-9)

@@ -147,7 +147,7 @@ def test_a_ply_without_points_is_a_warning(tmp_path: Path) -> None:
     assert "sparse_pc.ply holds no points" in capture.warnings[0]
 
 
-def test_depth_pictures_of_plain_nerfstudio_captures_are_left_out_with_a_warning(tmp_path: Path) -> None:
+def test_depth_pictures_of_nerfstudio_are_left_out_and_reported(tmp_path: Path) -> None:
     folder = write_capture(tmp_path)
     Image.new("I;16", (48, 36)).save(folder / "depth/000.png")
     edit_transforms(folder, lambda t: t["frames"][0].update(depth_file_path="depth/000.png"))

@@ -22,6 +22,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.slow
 def test_this_environment_is_well() -> None:
     done = command("doctor")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -31,6 +32,7 @@ def test_this_environment_is_well() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_help_needs_no_torch() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import sys, macro_splat.cli.main; print({'torch', 'nerfstudio'} & set(sys.modules))"],
@@ -60,7 +62,7 @@ def test_a_note_does_not_fail(run_with) -> None:
     assert "Ready." in printed
 
 
-def test_what_is_broken_fails_with_its_remedy_and_the_rest_is_checked(run_with) -> None:
+def test_a_failed_check_shows_its_remedy_and_the_rest_still_runs(run_with) -> None:
     def broken() -> Result:
         raise ImportError("no module\nnamed x")
 
@@ -108,6 +110,7 @@ def test_a_card_that_torch_cannot_use(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "CPU build" in found.remedy
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     (tmp_path / "file").touch()
@@ -121,6 +124,7 @@ def test_a_full_disk_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks._disk().state is State.NOTE
 
 
+@pytest.mark.slow
 def test_the_users_errors_take_one_line() -> None:
     program = (
         "import macro_splat.cli.main as m\n"

@@ -6,7 +6,10 @@ import os
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_it_quietly() -> None:
     """As `macro-splat --help | head -1` does; the exit code is that of a program that the signal ended."""
     reading, writing = os.pipe()

@@ -15,6 +15,8 @@ from macro_splat.capture import read_capture
 from macro_splat.cli.process import _print_summary
 from tests.captures import write_capture
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(sys.executable).with_name("macro-splat")
 
 
@@ -69,7 +71,7 @@ def test_what_the_user_can_mend_is_one_line(card: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
-def test_ctrl_c_ends_with_130_and_one_line_and_the_next_run_goes_on(rig: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_with_130_and_the_next_run_goes_on(rig: Path, tmp_path: Path) -> None:
     card, out = tmp_path / "card", tmp_path / "out"
     card.mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)

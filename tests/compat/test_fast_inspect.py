@@ -4,6 +4,8 @@ import inspect
 import subprocess
 import sys
 
+import pytest
+
 from macro_splat.compat.fast_inspect import MODULE, QuickInspect
 
 
@@ -20,6 +22,7 @@ def test_everything_else_is_the_real_module() -> None:
     assert QuickInspect().signature is inspect.signature
 
 
+@pytest.mark.slow
 def test_methods_offered_are_the_same_and_no_source_is_read() -> None:
     program = f"""
 import sys, {MODULE} as module

@@ -23,6 +23,7 @@ def bare_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.mark.slow
 def test_mediapy_writes_a_video_without_an_installed_ffmpeg(bare_path: Path, tmp_path: Path) -> None:
     ffmpeg.put_on_path()
     ramp = np.linspace(0, 255, 64).astype(np.uint8)
@@ -37,6 +38,7 @@ def test_mediapy_writes_a_video_without_an_installed_ffmpeg(bare_path: Path, tmp
         assert np.abs(np.frombuffer(data, np.uint8).reshape(32, 64, 3) - frame.astype(float)).mean() < 8
 
 
+@pytest.mark.slow
 def test_programs_started_from_here_find_it(bare_path: Path) -> None:
     ffmpeg.put_on_path()
     done = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True)

@@ -8,6 +8,8 @@ import pytest
 
 from macro_splat.compat import idle_threads
 
+pytestmark = pytest.mark.slow
+
 PROCESSORS = idle_threads._available_processors()
 
 PROGRAM = """

@@ -7,6 +7,8 @@ import pytest
 
 from macro_splat.compat.malloc_arenas import ARENAS, limit_arenas
 
+pytestmark = pytest.mark.slow
+
 COUNT = """
 import ctypes, os, platform, re, tempfile, threading
 from macro_splat.compat.malloc_arenas import limit_arenas

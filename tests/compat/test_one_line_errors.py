@@ -20,12 +20,14 @@ def run(statement: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_users_error_is_one_line() -> None:
     done = run("raise MacroSplatError('transforms.json: frame 3\\n has NaN: remove it')")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: transforms.json: frame 3 has NaN: remove it\n"
 
 
+@pytest.mark.slow
 def test_a_bug_keeps_its_traceback() -> None:
     done = run("raise ValueError('a bug')")
     assert done.returncode == 1
@@ -33,6 +35,7 @@ def test_a_bug_keeps_its_traceback() -> None:
     assert done.stderr.endswith("ValueError: a bug\n")
 
 
+@pytest.mark.slow
 def test_a_hook_that_was_there_still_runs() -> None:
     done = run(
         "del sys.excepthook\n"

@@ -45,6 +45,7 @@ def run(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
 CALL = "import torch, macro_splat.compat.torchvision_ops as backend; backend.autoload(); backend.autoload(); "
 
 
+@pytest.mark.slow
 @CPU_TORCH
 def test_cuda_build_of_torchvision_imports(tmp_path: Path) -> None:
     folder = fake_torchvision(tmp_path, b"\x7fELF..libtorch.so\0libc10_cuda.so\0", DESCRIBE)
@@ -54,6 +55,7 @@ def test_cuda_build_of_torchvision_imports(tmp_path: Path) -> None:
     assert (mended.returncode, mended.stdout, mended.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_cpu_build_of_torchvision_keeps_its_own_operators(tmp_path: Path) -> None:
     folder = fake_torchvision(tmp_path, b"\x7fELF..libtorch.so\0libtorch_cpu.so\0", DECLARE)
     done = run(folder, CALL + "import torchvision; s = torch.tensor([1., 3., 2.]); "
@@ -61,6 +63,7 @@ def test_cpu_build_of_torchvision_keeps_its_own_operators(tmp_path: Path) -> Non
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[1, 2, 0]", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extension", [None, b""], ids=["no extension", "empty extension"])
 def test_odd_torchvision_does_no_harm(tmp_path: Path, extension: bytes | None) -> None:
     done = run(fake_torchvision(tmp_path, extension, ""), CALL + "print(hasattr(torch.ops.torchvision, 'nms'))")
@@ -72,6 +75,7 @@ def test_no_torchvision_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not macro_splat.compat.torchvision_ops._torchvision_wants_cuda()
 
 
+@pytest.mark.slow
 def test_torch_calls_it_and_torchvision_imports() -> None:
     points = importlib.metadata.entry_points(group="torch.backends", name="macro-splat")
     assert [point.load() for point in points] == [macro_splat.compat.torchvision_ops.autoload]

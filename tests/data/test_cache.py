@@ -41,15 +41,16 @@ def test_whatever_the_budget_tensors_come_back_as_they_were(budget: int, dtype: 
     assert in_memory <= budget
 
 
-def test_the_first_ones_stay_in_memory_and_the_others_go_to_the_file(tmp_path: Path) -> None:
+def test_the_first_stay_in_memory_and_the_others_go_to_the_file(tmp_path: Path) -> None:
     store = TensorStore(2 * 1800, tmp_path)
     kept = [store.put(_picture(i)) for i in range(4)]
     assert [isinstance(k, Spilled) for k in kept] == [False, False, True, True]
     assert 2 * 1800 <= store.bytes_on_disk <= 2 * 1800 + 2 * 65536
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="Linux tells what a process has taken")
-def test_memory_stays_within_the_budget_and_the_rest_goes_to_disk(tmp_path: Path) -> None:
+def test_memory_stays_in_the_budget_and_the_rest_goes_to_disk(tmp_path: Path) -> None:
     """Of the process, measured: 400 MB of photographs of several sizes, a quarter of which may stay."""
 
     def taken() -> int:
@@ -95,7 +96,7 @@ def test_a_copy_can_be_changed_without_the_view() -> None:
     assert len(view) == 1
 
 
-def test_what_is_written_into_a_mapped_tensor_stays_out_of_the_file() -> None:
+def test_writing_into_a_mapped_tensor_leaves_the_file_alone() -> None:
     view = CachedView(TensorStore(0), {"image": _picture(0)})
     view["image"].zero_()
     assert torch.equal(view["image"], _picture(0))

@@ -56,7 +56,7 @@ def test_evaluation_views_come_in_turn_with_their_truths(tmp_path: Path) -> None
     assert all(set(batch) == {"image_idx", "image", "sharp_image", "depth_truth"} for _, batch in views)
 
 
-def test_blurry_evaluation_views_are_compared_with_their_sharp_photographs(tmp_path: Path) -> None:
+def test_blurry_evaluation_views_are_compared_with_sharp_ones(tmp_path: Path) -> None:
     folder = write_capture(tmp_path, f_number=2.0, test_views=0, split_lists=False)
     _, batch = manager(folder).next_eval(0)
     difference = (batch["sharp_image"] - batch["image"].float() / 255).abs().max()
@@ -298,7 +298,7 @@ def test_another_parser_can_be_used(tmp_path: Path) -> None:
     assert set(datamanager.next_eval(0)[1]) == {"image_idx", "image", "mask"}
 
 
-def test_with_nothing_held_out_evaluation_uses_the_training_views(tmp_path: Path) -> None:
+def test_without_held_out_views_evaluation_uses_training_views(tmp_path: Path) -> None:
     datamanager = manager(write_capture(tmp_path, views=3, test_views=0, split_lists=False))
     camera, _ = datamanager.next_eval(0)
     assert camera.metadata["train_idx"].tolist() == [[0]]
@@ -306,7 +306,7 @@ def test_with_nothing_held_out_evaluation_uses_the_training_views(tmp_path: Path
 
 
 @pytest.mark.parametrize("own_parser", [True, False])
-def test_an_evaluation_view_is_not_the_training_view_of_its_index(tmp_path: Path, own_parser: bool) -> None:
+def test_an_evaluation_view_is_no_training_view_of_its_index(tmp_path: Path, own_parser: bool) -> None:
     """Not even in its place, where another lens may have taken it."""
 
     def edit(t: dict) -> None:

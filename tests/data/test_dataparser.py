@@ -140,7 +140,7 @@ def test_the_lens_survives_indexing_of_the_cameras(tmp_path: Path) -> None:
     assert (one.metadata["train_idx"].shape, int(view.metadata["train_idx"])) == ((1,), 3)
 
 
-def test_held_out_views_are_known_pinholes_outside_the_training_set(tmp_path: Path) -> None:
+def test_held_out_views_are_pinholes_outside_the_training_set(tmp_path: Path) -> None:
     outputs = parse(write_capture(tmp_path), "test")
     lens = outputs.metadata["lens"]
     assert lens.aperture_radius.tolist() == [[0.0], [0.0]]
@@ -235,7 +235,7 @@ def test_the_unit_is_kept(tmp_path: Path, unit: str | None, mm: float | None) ->
     assert (metadata["scene_unit"], metadata["mm_per_unit"]) == (unit, mm)
 
 
-def test_masks_for_all_views_are_nerfstudios_masks_for_some_are_ours(tmp_path: Path) -> None:
+def test_masks_of_all_views_are_nerfstudios_of_some_are_ours(tmp_path: Path) -> None:
     folder = write_capture(tmp_path, masks=True)
     outputs = parse(folder)
     assert outputs.mask_filenames == outputs.metadata["mask_filenames"]
@@ -316,6 +316,7 @@ def test_the_captures_that_come_with_the_project(name: str, train: int, test: in
     assert inside.double().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_the_registry_can_be_imported_first_and_lists_the_parser() -> None:
     """In a process of its own: an import circle shows only there."""
     code = (

@@ -68,7 +68,7 @@ def test_a_given_order_comes_first_and_all_slices_equally_often() -> None:
     assert Counter(i for r in rounds for i in r) == {0: 2, 1: 2, 2: 2, 3: 6, 4: 3, 5: 3}
 
 
-def test_an_order_that_has_begun_is_resumed_by_a_sampler_that_was_given_none() -> None:
+def test_an_order_that_has_begun_is_resumed_by_a_new_sampler() -> None:
     sampler = PoseSampler(POSES, seed=1, first={0: [2, 0, 1]})
     sampler.next_round()
     other = PoseSampler(POSES, seed=1)
@@ -97,5 +97,5 @@ def test_greedy_gains_diminish_and_reach_what_all_slices_hold(count: int, width:
     assert gains[0] == pytest.approx(maps.sum(axis=(1, 2)).max(), rel=1e-5)
 
 
-def test_maps_of_slightly_different_size_are_compared_where_both_are() -> None:
+def test_maps_of_different_size_are_compared_where_both_are() -> None:
     assert order_by_gain([np.zeros((3, 4), np.float32), np.ones((2, 5), np.float32)]) == [1, 0]

@@ -38,18 +38,18 @@ def test_slices_are_grouped_by_stack_or_by_pose(named: bool, rail: bool) -> None
     assert groups == [0] * 4 + [1] * 4 + [2] * 4
 
 
-def test_cameras_on_a_rail_without_stack_ids_are_poses_of_their_own() -> None:
+def test_rail_cameras_without_stack_ids_are_separate_poses() -> None:
     assert group_by_pose(_capture(2, 2, named=False, rail=True).frames) == [0, 1, 2, 3]
 
 
-def test_a_stack_and_a_photograph_from_the_same_pose_belong_together() -> None:
+def test_a_stack_and_a_photograph_of_one_pose_belong_together() -> None:
     stack = _capture(2, 2).frames
     alone = Frame("z", Path("z"), stack[2].camera_to_world, stack[2].intrinsics)
     assert group_by_pose([*stack, alone]) == [0, 0, 1, 1, 1]
 
 
 @pytest.mark.parametrize("spacing", [1e-8, 1.0, 1e8])
-def test_what_counts_as_one_pose_is_relative_to_the_extent_of_the_cameras(spacing: float) -> None:
+def test_what_counts_as_one_pose_depends_on_the_cameras_extent(spacing: float) -> None:
     frames = []
     for i, x in enumerate([0.0, 1e-7, 1.0, 1.0 + 1e-7, 2.0]):
         c2w = np.eye(4)

@@ -155,6 +155,7 @@ def test_what_is_not_covered_does_not_count() -> None:
         assert torch.isfinite(blur_net.on_picture(0, clean, torch.zeros_like(covered))).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["picture", "points"])
 def test_slopes_match_finite_differences(way: str) -> None:
     blur_net = BlurNet(2).double()
@@ -209,6 +210,7 @@ def test_its_parameters_have_an_optimizer() -> None:
     assert "blur_net" not in coc.param_groups()
 
 
+@pytest.mark.slow
 def test_learns_a_curved_field() -> None:
     """The blur of the true lens grows towards the corners: the network finds it from photographs alone."""
     generator = torch.Generator().manual_seed(3)

@@ -44,6 +44,7 @@ def ramp_capture(focus, strength, seed=0):
     return photographs, np.repeat(np.eye(4)[None], count, 0), np.repeat(K[None], count, 0), points
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strength", [1200.0, 2500.0])
 def test_finds_focus_and_strength(strength):
     focus = np.array([94.0, 100.0, 106.0, 112.0, 119.0, 126.0])
@@ -57,6 +58,7 @@ def test_finds_focus_and_strength(strength):
     assert estimate.strength_uncertainty < 0.5
 
 
+@pytest.mark.slow
 def test_unit_of_length_does_not_matter():
     focus = np.array([96.0, 108.0, 122.0])
     photographs, viewmats, Ks, points = ramp_capture(focus, 2000.0)

@@ -107,7 +107,7 @@ def test_a_slanted_surface_shows_no_seam() -> None:
     assert torch.allclose(blurred, light, atol=1e-4)
 
 
-def test_a_blurred_object_spreads_into_empty_space_and_keeps_its_light() -> None:
+def test_a_blurred_object_spreads_and_keeps_its_light() -> None:
     alpha = torch.zeros(SIZE, SIZE, 1)
     alpha[24:40, 24:40] = 1.0
     light = 0.6 * alpha.expand(-1, -1, 3)

@@ -98,7 +98,7 @@ def test_modes_have_their_shapes() -> None:
     assert splat.weights.max() > 1.05 * splat.weights[len(splat.weights) // 2, len(splat.weights) // 2 + 1]
 
 
-def test_beside_the_object_the_kernel_is_the_objects_as_far_as_it_reaches() -> None:
+def test_the_objects_kernel_counts_beside_it_within_its_reach() -> None:
     blur_model = blur_model_of("image")
     alpha = torch.zeros(40, 40, 1)
     alpha[15:25, 15:25] = 1.0

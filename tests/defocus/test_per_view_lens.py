@@ -97,7 +97,7 @@ def test_only_what_was_given_is_held_to():
     assert float(lens.given_penalty()) == pytest.approx(expected)
 
 
-def test_an_estimated_pupil_is_a_lower_bound_within_its_deviation():
+def test_an_estimated_pupil_is_a_bound_within_its_deviation():
     lens = bank()
     lens.aperture_uncertainty.copy_(0.5 * lens.aperture_radius().detach())
     lens.aperture_origin.copy_(torch.tensor([Origin.ESTIMATED, Origin.ESTIMATED, Origin.EXIF]))

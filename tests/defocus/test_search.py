@@ -21,6 +21,7 @@ def view(true_focus: float, strength: float = STRENGTH, noise: float = 0.01) -> 
     return SharpView(photograph + noise * torch.randn(60, 80, 3, generator=generator), 1.0 / inverse_depth, alpha, blur)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("true_focus", [0.88, 0.93, 1.0, 1.06])
 @pytest.mark.parametrize("start", [0.9, 1.1])
 def test_found_from_either_side(true_focus: float, start: float) -> None:
@@ -29,6 +30,7 @@ def test_found_from_either_side(true_focus: float, start: float) -> None:
     assert error < before
 
 
+@pytest.mark.slow
 def test_a_good_value_is_left_alone() -> None:
     assert search_focus(view(0.98), 0.98, STRENGTH)[0] == pytest.approx(0.98, abs=0.004)
 
@@ -39,6 +41,7 @@ def test_nothing_to_see() -> None:
     assert search_focus(empty, 0.7, STRENGTH)[0] == 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", APERTURE_FACTORS)
 def test_strength(factor: float) -> None:
     views = [(view(focus, factor * STRENGTH), focus, STRENGTH) for focus in (0.93, 1.06)]

@@ -31,6 +31,8 @@ from tests.end_to_end.outputs import (
 )
 from tests.end_to_end.processes import CommandFailed, run
 
+pytestmark = pytest.mark.slow
+
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 HELD_OUT = ["images/003.jpg", "images/015.jpg", "test/000.png", "test/003.png"]
 """Two views that the lens blurred, whose sharp photograph lies beside them, and two that are sharp themselves."""
@@ -92,7 +94,7 @@ def own_pictures(run: Run) -> list[np.ndarray]:
     return [render(run.pipeline.model, run.held_out[i : i + 1]) for i in range(len(run.held_out))]
 
 
-def test_evaluation_is_of_the_held_out_views_and_against_sharp_photographs(results: Results, capture: Path) -> None:
+def test_held_out_views_are_evaluated_against_sharp_photographs(results: Results, capture: Path) -> None:
     figures = results.evaluation.result()
     pairs = evaluated_pairs(results.folder / "evaluation/pictures")
     assert len(pairs) == len(HELD_OUT)

@@ -45,12 +45,14 @@ def test_a_known_motion_is_found(points: torch.Tensor) -> None:
     torch.testing.assert_close(found.translation, moved.translation, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_without_motion_nothing_moves(points: torch.Tensor) -> None:
     true = ring(5)
     found = align_cameras(get_viewmat(true), get_viewmat(true), points, torch.full((5,), 1000.0))
     torch.testing.assert_close(found.move_camera(true), true, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_independent_noise_is_averaged_not_followed(points: torch.Tensor) -> None:
     true = ring(24)
     noisy = true.clone()

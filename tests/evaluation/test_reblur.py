@@ -24,6 +24,7 @@ def photograph_of(picture: Tensor, depth: Tensor, alpha: Tensor) -> Tensor:
     return defocus_picture(picture, circle, alpha)
 
 
+@pytest.mark.slow
 def test_the_lens_is_found(scene: tuple[Tensor, Tensor, Tensor]) -> None:
     photograph = photograph_of(*scene)
     fitted = fit_lens(*scene, photograph, FOCAL_PX)
@@ -33,12 +34,14 @@ def test_the_lens_is_found(scene: tuple[Tensor, Tensor, Tensor]) -> None:
     assert psnr(scene[0], photograph) < 20.0
 
 
+@pytest.mark.slow
 def test_a_sharp_photograph_needs_no_lens(scene: tuple[Tensor, Tensor, Tensor]) -> None:
     fitted = fit_lens(*scene, scene[0], FOCAL_PX)
     assert fitted.aperture_radius == 0.0
     assert torch.equal(fitted.picture, scene[0])
 
 
+@pytest.mark.slow
 def test_masked_pixels_have_no_say(scene: tuple[Tensor, Tensor, Tensor]) -> None:
     photograph = photograph_of(*scene)
     mask = torch.ones(48, 64, 1, dtype=torch.bool)

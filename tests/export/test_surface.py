@@ -28,6 +28,7 @@ def surface() -> Surface:
     )
 
 
+@pytest.mark.slow
 def test_it_is_the_ball(surface: Surface) -> None:
     radius = np.linalg.norm(surface.vertices, axis=1)
     assert abs(np.median(radius) - RADIUS) < 0.02 * RADIUS
@@ -57,6 +58,7 @@ def test_points_that_no_view_sees_take_the_colour_beside_them() -> None:
     np.testing.assert_array_equal(colors[2:], colors[:2])
 
 
+@pytest.mark.slow
 def test_crumbs_are_left_out() -> None:
     scene = ball(RADIUS)
     crumb = ball(0.6, 200, 0.1).moved(1.0, torch.eye(3).double(), torch.tensor([0.0, 0.0, 13.5]).double())
@@ -68,6 +70,7 @@ def joined(*parts: Gaussians) -> Gaussians:
     return Gaussians(**{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Gaussians)})
 
 
+@pytest.mark.slow
 def test_a_thin_part_is_there_to_its_end() -> None:
     """A spine of so few splats that they are no hundredth of all."""
     spine = ball(1.0, 150, 0.4)

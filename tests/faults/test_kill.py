@@ -15,8 +15,9 @@ from tests.faults.whole import check_tree, leftovers
 MOMENTS = {"train": 2, "process": 3, "export": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL to send")
-def test_killed_commands_leave_whole_files_and_succeed_when_run_again(tmp_path: Path) -> None:
+def test_killed_commands_leave_whole_files_and_can_be_repeated(tmp_path: Path) -> None:
     faults = []
     for kind in kinds(tmp_path):
         if kind.name in MOMENTS:

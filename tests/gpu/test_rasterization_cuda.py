@@ -62,7 +62,7 @@ def test_the_processor_and_the_card_agree():
     assert_agree({k: v.cpu() for k, v in got.items()}, on_cpu, 2e-3)
 
 
-def test_the_densification_strategy_of_the_installed_gsplat_takes_the_info():
+def test_the_installed_gsplats_densification_takes_our_info():
     from gsplat.strategy import DefaultStrategy
 
     scene = scene_of(4, blur=True)

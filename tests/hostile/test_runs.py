@@ -34,9 +34,7 @@ def _mended() -> None:
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 @pytest.mark.parametrize("name_first", [True, False])
-def test_nerfstudios_commands_load_our_configs_without_running_them(
-    tmp_path: Path, payload: str, name_first: bool
-) -> None:
+def test_nerfstudios_commands_load_configs_without_running_them(tmp_path: Path, payload: str, name_first: bool) -> None:
     lines = ["method_name: macro-splat", "data: " + payload.format(marker=tmp_path / "marker")]
     (tmp_path / "config.yml").write_text(HEAD + "\n".join(lines if name_first else lines[::-1]))
     with pytest.raises(MacroSplatError, match=r"config\.yml: it "):

@@ -98,7 +98,7 @@ def scene_with_disc(background: float, blur: float, seed: int = 0) -> tuple[np.n
 
 @pytest.mark.parametrize("background", [0.0, 1.0, 0.3])
 @pytest.mark.parametrize("blur", [0.0, 4.0])
-def test_empty_pixels_are_the_background_and_nothing_of_the_object(background: float, blur: float) -> None:
+def test_empty_pixels_are_background_and_never_the_object(background: float, blur: float) -> None:
     photograph, disc = scene_with_disc(background, blur)
     empty = empty_pixels(photograph, np.full(3, background, np.float32))
     assert empty is not None
@@ -132,7 +132,7 @@ def consistency(empties: list[np.ndarray], points: list[list[float]]) -> Silhoue
     return found
 
 
-def test_what_some_photographs_show_is_not_known_to_be_empty_in_others() -> None:
+def test_what_one_photograph_shows_is_not_empty_in_others() -> None:
     """A thing at (70, 40) of three photographs is gone in two more, which show nothing but the object in the middle."""
     there, gone = np.ones((90, 120), bool), np.ones((90, 120), bool)
     there[30:50, 50:75] = False
@@ -146,6 +146,6 @@ def test_what_some_photographs_show_is_not_known_to_be_empty_in_others() -> None
         assert (found.prune(view, gone) == (gone & ~around)).all()
 
 
-def test_a_point_where_most_photographs_find_nothing_is_a_mistake() -> None:
+def test_a_point_that_most_photographs_lack_is_a_mistake() -> None:
     nothing, something = np.ones((90, 120), bool), np.zeros((90, 120), bool)
     assert consistency([nothing, nothing, something], [[0.0, 0.0, 1.0]]).conflicting_views() == []

@@ -70,7 +70,7 @@ def test_rounds_before_the_last_leave_room_for_those_after() -> None:
 
 
 @pytest.mark.parametrize(("step", "expected"), [(0, 0.5), (1, 0.5), (10, 0.01)])
-def test_opacities_are_not_reset_before_they_have_learnt_anything(step: int, expected: float) -> None:
+def test_opacities_are_not_reset_before_they_have_learnt(step: int, expected: float) -> None:
     params = torch.nn.ParameterDict(
         {"opacities": torch.nn.Parameter(torch.zeros(COUNT)), "means": torch.zeros(COUNT, 3)}
     )

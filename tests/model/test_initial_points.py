@@ -32,7 +32,7 @@ def test_as_many_as_asked_for_the_given_ones_first(target: int) -> None:
     np.testing.assert_array_equal(more_colors[:144], colors)
 
 
-def test_new_points_lie_between_neighbours_with_the_colours_in_between() -> None:
+def test_new_points_and_colours_lie_between_neighbours() -> None:
     points = sheet()
     more, colors = densify_initial_points(points, colors_of(points), 2000)
     new = more[144:]

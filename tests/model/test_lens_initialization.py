@@ -93,7 +93,7 @@ def test_given_optics_are_taken(tmp_path: Path) -> None:
     assert float(variance) == pytest.approx(float(diameter / 4) ** 2, rel=1e-4)
 
 
-def test_photographs_are_not_looked_at_where_the_optics_are_given(tmp_path: Path) -> None:
+def test_given_optics_are_not_estimated_from_photographs(tmp_path: Path) -> None:
     start = Started(capture(tmp_path))
     black = [np.zeros_like(photograph) for photograph in start.photographs]
     lens = PerViewLens(VIEWS)
@@ -281,7 +281,7 @@ def start_with_tags(start: Started, points: Tensor | None, **tags: float | list[
     return lens
 
 
-def test_exif_tags_are_averaged_with_the_estimate_each_by_how_sure_it_is(tmp_path: Path) -> None:
+def test_exif_tags_and_estimates_are_averaged_by_their_deviation(tmp_path: Path) -> None:
     start = Started(capture(tmp_path, optics=False))
     tagged = [3.0] * (VIEWS - 1) + [math.nan]
     lens = start_with_tags(start, start.points, aperture_radius_start=tagged, focus_distance_start=140.0)

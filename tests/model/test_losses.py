@@ -138,7 +138,7 @@ def test_psnr_of_training(model: MacroSplatModel) -> None:
     assert math.isfinite(float(perfect["psnr"]))
 
 
-def test_images_are_judged_by_the_sharp_photograph_where_there_is_one(model: MacroSplatModel) -> None:
+def test_images_are_judged_by_the_sharp_photograph_if_any(model: MacroSplatModel) -> None:
     sharp, blurry = torch.rand(48, 64, 3) * 0.8, torch.full((48, 64, 3), 0.5)
     outputs = outputs_of(sharp + 0.1)
     metrics, images = model.get_image_metrics_and_images(outputs, {"image": blurry, "sharp_image": sharp})
@@ -162,7 +162,7 @@ def test_lpips_is_among_the_metrics_where_its_weights_are(model: MacroSplatModel
     assert metrics["lpips"] == pytest.approx(0.25, abs=1e-5)
 
 
-def test_a_transparent_sharp_photograph_is_laid_on_the_background(model: MacroSplatModel) -> None:
+def test_a_transparent_sharp_photograph_gets_the_background(model: MacroSplatModel) -> None:
     rgba = torch.rand(48, 64, 4)
     rgba[..., 3] = 0.0
     outputs = outputs_of(torch.full((48, 64, 3), 0.6), 0.7)

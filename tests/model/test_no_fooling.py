@@ -21,6 +21,8 @@ from macro_splat.training.trainer import MacroSplatTrainer
 from tests.captures import FOCAL_LENGTH_MM, WORKING_DISTANCE_MM, write_capture
 from tests.model.trainers import build_trainer, do_step
 
+pytestmark = pytest.mark.slow
+
 STEPS = 400
 F_NUMBER = 1.2
 

@@ -131,7 +131,7 @@ def test_names_and_shapes(trainer, model) -> None:
             assert 0 <= float(value.min()) <= float(value.max()) <= 1
 
 
-def test_blurred_is_the_picture_that_training_compares_with_the_photograph(trainer, model) -> None:
+def test_blurred_is_the_picture_that_training_compares(trainer, model) -> None:
     camera, _ = training_view(trainer, 2)
     trained = render_as_trained(model, camera)["rgb"].detach()
     seen = render_sharp(model, camera)
@@ -177,7 +177,7 @@ def test_virtual_lens_takes_the_place_of_the_views(trainer, model) -> None:
     torch.testing.assert_close(outputs["rgb_blurred"], expected, atol=1e-4, rtol=0)
 
 
-def test_lens_of_a_held_out_view_is_a_typical_one_whatever_its_index(trainer, model) -> None:
+def test_the_lens_of_a_held_out_view_is_a_typical_one(trainer, model) -> None:
     camera, _ = trainer.pipeline.datamanager.eval_view(1)
     camera.metadata["cam_idx"] = 1  # an index of its own split, as some of nerfstudio's commands set it
     assert model.lens_seen_through(camera) == model.typical_lens(camera)
@@ -192,7 +192,7 @@ def test_viewers_camera_is_a_view_only_where_that_was_taken(trainer, model) -> N
     assert model.training_views.index_of(elsewhere) is None
 
 
-def test_typical_lens_focuses_on_the_same_place_from_farther_away(trainer, model) -> None:
+def test_the_typical_lens_keeps_its_focus_from_farther_away(trainer, model) -> None:
     camera, _ = training_view(trainer, 0)
     focuses = []
     for times in (1.0, 2.0):
@@ -228,7 +228,7 @@ def test_views_that_are_none_are_refused(model) -> None:
             model.lens_of_view(view)
 
 
-def test_without_a_lens_there_is_only_the_sharp_picture_unless_one_is_given(
+def test_without_a_lens_only_the_sharp_picture_is_there(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     trainer = build_trainer(write_capture(tmp_path / "ball", views=3), tmp_path / "out", mode="off")

@@ -48,7 +48,7 @@ def test_every_parameter_is_in_exactly_one_group(build: Build, mode: str, camera
     assert sorted(held(trainer)) == sorted(map(id, ours.values()))
 
 
-def test_the_optimizers_still_hold_the_parameters_once_training_runs(build: Build) -> None:
+def test_the_optimizers_hold_the_parameters_during_training(build: Build) -> None:
     # Through the look at the photographs and the first rounds of adding and removing Gaussians.
     trainer = build(warmup_length=2, refine_every=2, densify_grad_thresh=1e-5)
     lens = set(map(id, trainer.pipeline.model.lens.parameters()))

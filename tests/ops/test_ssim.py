@@ -96,7 +96,7 @@ def test_weights_are_a_weighted_mean_over_windows():
     assert (a.grad[~outside] != 0).all()
 
 
-def test_equal_weights_change_nothing_and_no_weight_at_all_is_one():
+def test_equal_weights_change_nothing_and_zero_weights_give_one():
     x, y = images(21, 26, 3)
     assert ssim(x, y, torch.full((21, 26), 0.3)).item() == pytest.approx(ssim(x, y).item(), abs=1e-6)
     assert ssim(x, y, torch.ones(21, 26, dtype=torch.bool)).item() == pytest.approx(ssim(x, y).item(), abs=1e-6)
@@ -146,7 +146,7 @@ def test_wrong_shapes_are_named(x, y, weight, message):
         ssim(torch.zeros(x), torch.zeros(y), None if weight is None else torch.ones(weight))
 
 
-def test_the_same_bits_from_any_number_of_threads_and_from_two_at_once():
+def test_any_threads_and_two_calls_at_once_give_the_same_bits():
     x, y = images(90, 70, 3)
 
     def value_and_gradient():

@@ -38,11 +38,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next((folder / "out").glob("*.whl"))
 
 
+@pytest.mark.slow
 def test_the_wheel_is_pure_python(wheel: Path) -> None:
     assert wheel.name.endswith("-py3-none-any.whl")
 
 
-def test_the_wheel_holds_every_module_and_what_pages_are_made_of(wheel: Path) -> None:
+@pytest.mark.slow
+def test_the_wheel_holds_every_module_and_page_part(wheel: Path) -> None:
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "macro_splat").rglob("*.py")}
     report = ROOT / "macro_splat" / "report"
     pages = {str(path.relative_to(ROOT)) for name in ("templates", "static") for path in (report / name).iterdir()}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 INDEX = "https://download.pytorch.org/whl/cpu"
 NO_CARD = pytest.mark.skipif(

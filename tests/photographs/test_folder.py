@@ -90,7 +90,7 @@ def test_a_small_copy_is_not_better(tmp_path: Path) -> None:
     assert [photograph.name for photograph in found(tmp_path)[0]] == ["a.jpg"]
 
 
-def test_photographs_of_different_times_are_different_whatever_their_names(tmp_path: Path) -> None:
+def test_different_times_make_different_photographs(tmp_path: Path) -> None:
     for k, name in enumerate(("1.jpg", "1.png", "2.jpg", "2.png")):
         time = datetime(2024, 5, 1, 12) + timedelta(seconds=60 * (k == 1) + (k == 3))
         scene().save(tmp_path / name, exif=exif_block(tags={0x9003: f"{time:%Y:%m:%d %H:%M:%S}"}).tobytes())

@@ -42,7 +42,7 @@ def test_slices_are_no_poses() -> None:
     assert findings(process_of(stack), like="1 pose only")
 
 
-def test_without_poses_that_is_the_error_and_scale_is_not_asked_for() -> None:
+def test_missing_poses_are_the_error_and_scale_is_not_asked_for() -> None:
     nothing = {"source": None, "reprojection_error_px": None, "points": 0, "unregistered": []}
     unused = singles(9, used=False, image=None, why_not="there are no poses", pose=None)
     problems = find_problems(process_of(unused, poses=nothing, scale=None))

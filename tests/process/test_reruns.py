@@ -62,7 +62,7 @@ def test_an_interrupted_run_goes_on(card: Path, rig: Path, tmp_path: Path, work_
     assert work_done["write_image"] <= count + 1
 
 
-def test_without_poses_there_is_a_report_and_an_earlier_capture_stays(
+def test_without_poses_a_report_is_written_and_the_capture_stays(
     card: Path, rig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def reconstruct(*_: Any, **__: Any) -> None:
@@ -107,7 +107,7 @@ def test_an_interrupted_rerun_leaves_the_earlier_capture(card: Path, rig: Path, 
     assert read_capture(tmp_path / "out").frames[0].intrinsics.width == 96
 
 
-def test_a_new_capture_that_cannot_be_read_does_not_replace_the_earlier_one(
+def test_an_unreadable_new_capture_replaces_no_earlier_one(
     card: Path, rig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process(by_name(card, tmp_path / "out", rig=rig))

@@ -166,7 +166,7 @@ def test_slices_on_a_rail_keep_their_places_when_one_is_left_out(
         np.testing.assert_allclose(moved, -2 * 0.5 * frames[f"{pose}_0"][:3, 2], atol=1e-9)
 
 
-def test_photographs_without_a_place_are_left_out_with_the_reason(
+def test_photographs_without_a_pose_are_left_out_with_a_reason(
     card: Path, tmp_path: Path, found_poses: dict[str, Any]
 ) -> None:
     found_poses["lost"] = ("004",)

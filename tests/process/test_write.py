@@ -93,7 +93,7 @@ def test_the_camera_of_a_reduced_image_sees_the_same(photographs: Path, tmp_path
     assert (24 - odd.cx * 48 / 47) / odd.fl_x == pytest.approx((24 - LENS.cx) / LENS.fl_x * 47 / 48, rel=0.05)
 
 
-def test_left_out_photographs_and_those_without_a_pose_are_not_written(photographs: Path, tmp_path: Path) -> None:
+def test_photographs_left_out_or_without_a_pose_are_not_written(photographs: Path, tmp_path: Path) -> None:
     poses = poses_of(photographs)
     del poses.photographs["001_0.png"]
     images = write(photographs, tmp_path, poses, left_out={"000_1.png"})
@@ -125,9 +125,7 @@ def test_masks_are_ignored_or_carved(photographs: Path, tmp_path: Path) -> None:
     assert second.image.read_bytes() == (photographs / "000_1.png").read_bytes()
 
 
-def test_another_run_leaves_nothing_of_the_one_before_but_what_others_put_there(
-    photographs: Path, tmp_path: Path
-) -> None:
+def test_another_run_keeps_only_what_others_put_there(photographs: Path, tmp_path: Path) -> None:
     poses = poses_of(photographs)
     write(photographs, tmp_path, poses)
     (tmp_path / "images" / "mine.txt").write_text("kept")

@@ -114,7 +114,7 @@ def test_it_speaks_of_photographs_by_their_own_names(page: str) -> None:
 # --- figures ------------------------------------------------------------------------------------------------------
 
 
-def test_figures_are_those_of_the_pictures_and_the_lens_explains_the_blur(run: Run) -> None:
+def test_figures_match_the_pictures_and_the_lens_fits_the_blur(run: Run) -> None:
     told: list[tuple[int, int]] = []
     views = measure_views(run, lambda what, done, total: told.append((done, total)))
     assert told[-1] == (len(views), len(views))
@@ -212,7 +212,7 @@ def test_cameras_and_focus_are_those_of_the_capture(run: Run) -> None:
 # --- curves -------------------------------------------------------------------------------------------------------
 
 
-def test_logged_numbers_are_read_back_even_if_the_file_was_cut_off(tmp_path: Path) -> None:
+def test_logged_numbers_are_read_from_a_truncated_file_too(tmp_path: Path) -> None:
     with SummaryWriter(log_dir=str(tmp_path)) as log:
         for step in range(20):
             log.add_scalar("Train Loss", 0.5 / (step + 1), step)

@@ -65,7 +65,7 @@ def seen(run: Any, width: int, height: int) -> np.ndarray:
     return 255 * photograph_of(run, view)[0].numpy()
 
 
-def test_a_photograph_larger_than_was_trained_on_keeps_its_detail(tmp_path: Path) -> None:
+def test_a_photograph_larger_than_in_training_keeps_its_detail(tmp_path: Path) -> None:
     run = reduced_run(write_capture(tmp_path / "capture", width=96, height=72, views=3, test_views=1))
     taken = Image.open(tmp_path / "capture" / "images" / "000.png").convert("RGB")
     np.testing.assert_allclose(seen(run, 96, 72), np.asarray(taken), atol=1e-3)
@@ -73,7 +73,7 @@ def test_a_photograph_larger_than_was_trained_on_keeps_its_detail(tmp_path: Path
     np.testing.assert_array_equal(seen(run, 24, 18), run.datamanager.cached_train[0]["image"].numpy())
 
 
-def test_a_distorted_photograph_and_its_camera_are_straight_at_their_own_size(tmp_path: Path) -> None:
+def test_a_photograph_is_undistorted_at_its_own_size(tmp_path: Path) -> None:
     folder = write_capture(tmp_path / "capture", width=96, height=72, views=3, test_views=1)
     edit_transforms(folder, lambda transforms: transforms.update(k1=4.0))
     camera, photograph = full_size(reduced_run(folder), 0)
@@ -94,7 +94,7 @@ def test_a_distorted_photograph_and_its_camera_are_straight_at_their_own_size(tm
     assert np.abs(expected - taken[:height, :width]).mean() > 5
 
 
-def test_views_are_spread_over_the_poses_and_stacks_show_their_middle() -> None:
+def test_views_spread_over_the_poses_with_the_middle_of_stacks() -> None:
     stacks = {"stack_id": torch.tensor([[0], [0], [0], [7], [7], [7], [9], [9], [9]])}
     assert spread_views(stacks, 9, 2) == [1, 7]
     assert spread_views(stacks, 9, 99) == [1, 4, 7]

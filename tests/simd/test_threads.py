@@ -90,7 +90,7 @@ def test_an_error_of_a_helper_reaches_the_caller():
     assert (visit(10) == 1).all()  # and the helper lives on
 
 
-def test_number_of_threads_follows_setting_then_environment_then_torch(monkeypatch):
+def test_threads_follow_the_setting_then_environment_then_torch(monkeypatch):
     assert get_num_threads() == torch.get_num_threads()
     monkeypatch.setenv("NUMBA_NUM_THREADS", "5")
     assert get_num_threads() == 5

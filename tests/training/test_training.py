@@ -16,6 +16,8 @@ import torch
 from macro_splat.compat import checkpoints
 from tests.captures import write_capture
 
+pytestmark = pytest.mark.slow
+
 COMMON = ("--pipeline.model.num-init-gaussians", "300", "--vis", "tensorboard", "--steps-per-save", "20")
 
 
@@ -159,7 +161,7 @@ def test_bad_load_dir(capture: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/self/limits").exists(), reason="needs Linux's file limit")
-def test_a_checkpoint_that_cannot_be_written_keeps_the_last_good_one(capture: Path, tmp_path: Path) -> None:
+def test_a_failed_checkpoint_keeps_the_last_good_one(capture: Path, tmp_path: Path) -> None:
     # A limit on the size of files stands for a full disk: writing fails half-way through the checkpoint.
     import resource
 

@@ -171,6 +171,7 @@ def writing(tmp_path: Path) -> Iterator[subprocess.Popen]:
     process.stdout.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
 def test_what_a_killed_process_leaves_is_removed(
     writing: subprocess.Popen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -266,9 +267,7 @@ def test_a_folder_that_fails_vanishes(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_s_record_is_there_only_with_the_files_it_speaks_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folders_record_appears_only_with_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between any two of the renames."""
     replace = os.replace
     for renames in range(5):

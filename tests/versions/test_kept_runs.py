@@ -50,6 +50,7 @@ def test_the_model_is_what_it_was(kept: Path) -> None:
     assert found["picture_std"] == pytest.approx(expected["picture_std"], abs=2e-3)
 
 
+@pytest.mark.slow
 def test_nerfstudio_s_commands_run_on_it(kept: Path) -> None:
     """What `ns-eval`, `ns-export gaussian-splat` and `ns-render dataset` do once they have read their command line."""
     (config,) = kept.rglob("config.yml")

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.benchmarks.virtual_lens import ALLOWED_DB, HELD_OUT, TRAINED, compare, hold_out, report
 from tests.captures import write_capture
+from tests.performance.virtual_lens import ALLOWED_DB, HELD_OUT, TRAINED, compare, hold_out, report
+
+pytestmark = pytest.mark.slow
 
 ITERATIONS = 300
 

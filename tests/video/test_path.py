@@ -34,7 +34,7 @@ def test_a_whole_ring_gives_a_whole_circle_at_its_height() -> None:
     np.testing.assert_allclose(np.linalg.norm(poses[:, :, 3] - CENTRE, axis=1), DISTANCE)
 
 
-def test_every_pose_is_a_rotation_that_looks_at_the_centre_upright() -> None:
+def test_every_pose_is_an_upright_look_at_the_centre() -> None:
     poses = orbit(ring(np.arange(0, 360, 40.0), np.arange(9) * 4.0), CENTRE, 20)
     rotations = poses[:, :, :3]
     np.testing.assert_allclose(rotations @ rotations.transpose(0, 2, 1), np.tile(np.eye(3), (20, 1, 1)), atol=1e-12)

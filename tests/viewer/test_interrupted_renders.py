@@ -8,11 +8,13 @@ import pytest
 
 from tests.captures import write_capture
 
+pytestmark = pytest.mark.slow
+
 PLACES = 30
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
-def test_a_process_whose_first_render_was_interrupted_renders_as_any_other(tmp_path: Path) -> None:
+def test_an_interrupted_first_render_changes_no_later_one(tmp_path: Path) -> None:
     capture = write_capture(tmp_path / "ball", views=5)
     command = [sys.executable, "-m", "tests.viewer.interrupted_renders", capture, tmp_path / "outputs", str(PLACES)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

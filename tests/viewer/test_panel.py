@@ -122,9 +122,7 @@ def test_without_units_the_aperture_is_relative(tmp_path: Path) -> None:
     assert model.virtual_lens.aperture_radius > before
 
 
-def test_difference_is_from_the_view_s_own_lens_whatever_lens_is_looked_through(
-    trainer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_difference_uses_the_views_own_lens_whatever_is_shown(trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     model, panel = trainer.pipeline.model, panel_of(trainer)
     monkeypatch.setattr(panel.control, "viewer", SimpleNamespace(pipeline=trainer.pipeline), raising=False)
     model.eval()
@@ -156,7 +154,7 @@ def test_depth_under_a_click_is_the_median_of_what_is_hit() -> None:
     assert depth_around(depth, torch.ones(40, 60, 1), 1.0, 1.0) == 5.0
 
 
-def test_training_is_the_same_with_a_viewer_that_renders_all_the_time(tmp_path: Path) -> None:
+def test_training_is_the_same_with_a_viewer_that_always_renders(tmp_path: Path) -> None:
     """Bit by bit: rendering holds the training's lock, and what is made late stands on tensors of its own."""
     capture = write_capture(tmp_path / "ball", views=4)
 

@@ -111,6 +111,7 @@ def test_apply_kernels_is_the_weighted_sum_of_neighbours(generator: torch.Genera
     torch.testing.assert_close(apply_kernels(picture, kernels), direct)
 
 
+@pytest.mark.slow
 def test_gradients_of_apply_kernels(generator: torch.Generator) -> None:
     picture = torch.rand(5, 6, 2, generator=generator, dtype=torch.float64, requires_grad=True)
     kernels = torch.rand(9, 5, 6, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -142,7 +143,7 @@ def test_last_stage_lasts_to_the_end() -> None:
     assert len(kernels) == 17 * 17
 
 
-def test_the_network_learns_and_the_sharp_picture_gets_its_gradient(generator: torch.Generator) -> None:
+def test_the_network_and_the_sharp_picture_get_gradients(generator: torch.Generator) -> None:
     torch.manual_seed(0)
     blur_model = PixelKernelBlurModel(2)
     assert blur_model.losses() == {}
@@ -161,6 +162,7 @@ def test_the_network_learns_and_the_sharp_picture_gets_its_gradient(generator: t
     )  # all but the later stages' outputs
 
 
+@pytest.mark.slow
 def test_kernels_learn_a_blur(generator: torch.Generator) -> None:
     torch.manual_seed(0)
     blur_model = PixelKernelBlurModel(1)
@@ -182,7 +184,7 @@ def test_kernels_learn_a_blur(generator: torch.Generator) -> None:
 # -- widened Gaussians -----------------------------------------------------------------------------------------------
 
 
-def test_gaussians_grow_within_bounds_and_only_for_the_blurred_picture(generator: torch.Generator) -> None:
+def test_gaussians_grow_within_bounds_and_only_when_blurred(generator: torch.Generator) -> None:
     torch.manual_seed(0)
     blur_model = CovarianceBlurModel(2)
     gaussians = {
@@ -211,6 +213,7 @@ def test_gaussians_grow_within_bounds_and_only_for_the_blurred_picture(generator
     assert gaussians["scales"].grad is not None
 
 
+@pytest.mark.slow
 def test_the_widening_can_be_learnt_from_its_start() -> None:
     torch.manual_seed(0)
     blur_model = CovarianceBlurModel(1)

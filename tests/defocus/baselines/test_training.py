@@ -10,6 +10,8 @@ from macro_splat.benchmark.modes import MODES, choose
 from macro_splat.benchmark.plan import RunSpec
 from tests.captures import write_capture
 
+pytestmark = pytest.mark.slow
+
 STEPS = 80
 
 

@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -20,7 +24,7 @@ def test_importing_the_rasterizer_stays_light():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_machine_with_torch_and_numpy_alone_can_import_rasterizer_and_optics():
+def test_rasterizer_and_optics_import_with_torch_and_numpy_alone():
     """As one that only runs the tests of the graphics card does."""
     code = """
 import sys

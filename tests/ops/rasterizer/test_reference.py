@@ -78,7 +78,7 @@ def test_spherical_harmonics_equal_gsplats_torch_formulas(degree):
     )
 
 
-def test_rotations_are_rotations_and_a_zero_quaternion_is_the_identity():
+def test_quaternions_are_rotations_and_zero_is_the_identity():
     quats = torch.randn(50, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     quats[0] = 0
     R = rotation_matrices(quats)

@@ -38,7 +38,7 @@ def assert_same_bits(got: dict[str, torch.Tensor], want: dict[str, torch.Tensor]
     assert not different
 
 
-def test_results_are_the_same_to_the_bit_for_any_number_of_threads(scene, kernel_threads):
+def test_any_number_of_threads_gives_the_same_bits(scene, kernel_threads):
     set_num_threads(1)
     want = train_step(scene)
     for threads in (1, 2, 2, 3, 8):

@@ -46,13 +46,13 @@ def test_what_the_file_does_not_say_stays_as_the_camera_wrote_it() -> None:
     assert unknown.exif == Exif()
 
 
-def test_another_focal_length_changes_what_follows_from_the_distance() -> None:
+def test_another_focal_length_changes_what_the_distance_implies() -> None:
     # D = f (1 + m)^2 / m: 250 mm at life size for 62.5 mm
     photograph = through(RigLens(focal_length_mm=62.5), focal_length_mm=50.0, focus_distance_mm=250.0)
     assert photograph.exif.magnification == pytest.approx(1)
 
 
-def test_the_long_side_of_an_upright_photograph_covers_the_sensor() -> None:
+def test_the_long_side_of_a_portrait_picture_covers_the_sensor() -> None:
     photograph = through(RigLens(sensor_width_mm=36), width=4000, height=6000, orientation=6)
     assert photograph.exif.pixel_pitch_mm == pytest.approx(0.006)
     assert photograph.exif.sensor_width_mm == pytest.approx(36)

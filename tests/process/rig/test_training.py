@@ -1,6 +1,6 @@
 """Photographs and a rig.yaml train as well as the exact transforms.json that they come from.
 
-A small ball in focus stacks, where `tests/benchmarks/rig_training.py` takes a real object's size and a longer training.
+A small ball in focus stacks; `tests/performance/rig_training.py` takes a real object and a longer training.
 Neither capture has points, of which the smooth ball tells none: whatever else `process` writes wrongly, from poses to
 focus distances and pupil, makes another training of it.
 """
@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from macro_splat.capture import Capture, read_capture
-from tests.benchmarks.rig_training import process_photographs, train
 from tests.captures import write_capture
+from tests.performance.rig_training import process_photographs, train
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +32,7 @@ def truth(truth_folder: Path) -> Capture:
     return replace(capture, frames=tuple(frame for frame in capture.frames if frame.stack_id is not None))
 
 
-def test_photographs_and_a_rig_train_as_well_as_the_exact_capture(
-    truth_folder: Path, rig: Path, tmp_path: Path
-) -> None:
+def test_photographs_and_a_rig_train_as_well_as_exact_poses(truth_folder: Path, rig: Path, tmp_path: Path) -> None:
     made = process_photographs(truth_folder, rig, tmp_path)
     exact, processed = train([truth_folder, made], 100, "image", 42, tmp_path)
     assert exact["key"] != processed["key"]  # two trainings indeed

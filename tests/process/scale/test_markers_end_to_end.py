@@ -22,6 +22,8 @@ from tests.photographs.files import exif_block
 from tests.process.scale.test_scale import pose
 from tests.process.sfm.test_solve import FOCAL, HEIGHT, WIDTH, align, faces, render
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[np.float64]
 COLUMNS, ROWS, SQUARE_MM, MARKER_MM = 10, 8, 10, 8
 BOX_MM = 24.0

@@ -103,9 +103,7 @@ def test_charuco_board_gives_the_scale(tmp_path: Path, blur: float) -> None:
     assert len(scale.photographs) == 6
 
 
-def test_a_second_search_reads_no_photograph_that_has_not_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_search_reads_only_changed_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "photographs"
     folder.mkdir()
     for i in range(3):

@@ -77,7 +77,7 @@ def test_on_a_rail_the_plane_of_focus_goes_along() -> None:
     assert np.median(depth[column > WIDTH / 2 + 8]) == pytest.approx(RIGHT, abs=0.6)
 
 
-def test_where_a_stack_ends_its_last_plane_stands_for_what_lies_beyond() -> None:
+def test_beyond_a_stacks_end_its_last_plane_counts() -> None:
     slices = [Slice(photograph(d), PINHOLE, camera(), d) for d in DISTANCES[:3]]  # the last at 120 mm
     depth, column = depth_and_column(points_in_focus(slices).xyz)
     assert np.median(depth[column < WIDTH / 2 - 8]) == pytest.approx(LEFT, abs=0.6)

@@ -25,7 +25,7 @@ def test_register_puts_back_scale_and_shift() -> None:
 
 
 @pytest.mark.parametrize("step", [0.0, 0.01])
-def test_halves_of_a_breathing_stack_come_from_the_slice_that_is_sharp_there(step: float) -> None:
+def test_each_half_of_a_breathing_stack_is_from_its_sharp_slice(step: float) -> None:
     truth = texture(160, 240)
     slices = []
     for k in range(3):  # sharp on the left, in the middle, on the right

@@ -1,6 +1,6 @@
 """What a training step costs in each defocus mode, beside the plain one's, at the same Gaussians.
 
-    python tests/benchmarks/step_cost.py [CAPTURE] [--gaussians N] [--warm-up STEPS] [--rounds N] [--markdown FILE]
+    python tests/performance/step_cost.py [CAPTURE] [--gaussians N] [--warm-up STEPS] [--rounds N] [--markdown FILE]
 
 The Gaussians come from a short training in mode off. Times are processor time of one thread: for each of a few views
 the least of several rounds in which all modes take turns, so that other programs on the machine disturb little; then
@@ -30,9 +30,9 @@ from rich.table import Table
 
 from macro_splat.defocus.config import DefocusConfig
 from macro_splat.simd import set_num_threads
-from tests.benchmarks.machine import processor_name
-from tests.benchmarks.tables import to_markdown
 from tests.model.trainers import begin, build_trainer, do_step
+from tests.performance.machine import processor_name
+from tests.performance.tables import to_markdown
 
 MODES = {
     "off": DefocusConfig(mode="off"),

@@ -1,6 +1,6 @@
 """What a campaign costs beside its stages: 100 specimens whose four stages only sleep.
 
-    python -m tests.benchmarks.campaign_overhead [--specimens 100] [--seconds 5] [--slots 20]
+    python -m tests.performance.campaign_overhead [--specimens 100] [--seconds 5] [--slots 20]
 
 Prints the wall time against that of a schedule without any gap: specimens x stages x seconds / slots. Nothing competes
 for the processors but the campaign itself, so everything that it does beside sleeping is in the difference: Ray, its

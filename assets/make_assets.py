@@ -1,6 +1,6 @@
 """Make the small captures of `assets/` out of larger ones.
 
-    python tests/make_assets.py CAPTURE assets/NAME [--frames N1 N2 ...] [--test N3 ...] [--halve]
+    python assets/make_assets.py CAPTURE assets/NAME [--frames N1 N2 ...] [--test N3 ...] [--halve]
 
 CAPTURE is a folder with a transforms.json. All frames are taken unless `--frames` names the stems of those wanted;
 `--test` names those held out, unless the capture says so itself. Photographs become JPEG (quality 95, no chroma

@@ -1,8 +1,8 @@
 """How many photographs `macro-splat process` does in a second, and how much memory it takes.
 
-    python -m tests.benchmarks.process_speed                        # 200 photographs of 24 megapixels, poses by a rig
-    python -m tests.benchmarks.process_speed --sfm-photographs 20   # and some with poses by structure from motion
-    python -m tests.benchmarks.process_speed --photographs 0 --stacks 20   # focus stacks of 10 slices, poses by a rig
+    python -m tests.performance.process_speed                        # 200 photographs of 24 megapixels, poses by a rig
+    python -m tests.performance.process_speed --sfm-photographs 20   # and some with poses by structure from motion
+    python -m tests.performance.process_speed --photographs 0 --stacks 20   # focus stacks of 10 slices, poses by a rig
 
 Photographs are made for it in a temporary folder (2 GB for 200), which is removed in the end. Every run is a process of
 its own; CPU seconds are those of all its threads.
@@ -25,8 +25,8 @@ from PIL import Image, ImageFilter
 from rich.table import Table
 
 from macro_splat.process.geometry import look_at_pose
-from tests.benchmarks.machine import processor_name
-from tests.benchmarks.tables import to_markdown
+from tests.performance.machine import processor_name
+from tests.performance.tables import to_markdown
 
 VIEWS_MADE = 8
 """So many pictures are made; the others of a turntable are these again, under other names and with other comments."""

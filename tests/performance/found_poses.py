@@ -1,6 +1,6 @@
 """Whether `macro-splat process` finds the poses of photographs again that a capture knows.
 
-    python -m tests.benchmarks.found_poses captures/real/tankard captures/real/blowtorch_f6
+    python -m tests.performance.found_poses captures/real/tankard captures/real/blowtorch_f6
 
 The photographs alone are copied to a temporary folder and processed. The poses found are laid on the capture's by the
 similarity that fits the camera centres best (Umeyama, 1991), and compared: angle between orientations, and distance of
@@ -24,8 +24,8 @@ from rich.table import Table
 
 from macro_splat.capture import read_capture
 from macro_splat.capture.coverage import object_centre
-from tests.benchmarks.machine import processor_name
-from tests.benchmarks.tables import to_markdown
+from tests.performance.machine import processor_name
+from tests.performance.tables import to_markdown
 
 LEAST_FOUND, MOST_DEGREES, MOST_SHARE = 0.95, 1.0, 0.02
 """Targets: part of the photographs, median rotation, median distance as a share of that from the object."""

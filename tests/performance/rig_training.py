@@ -1,6 +1,6 @@
 """Whether plain photographs and a rig.yaml train as well as the capture whose exact transforms.json is known.
 
-    python -m tests.benchmarks.rig_training CAPTURE tests/process/rig/data/pod_stack_6x5_rig.yaml
+    python -m tests.performance.rig_training CAPTURE tests/process/rig/data/pod_stack_6x5_rig.yaml
 
 The photographs alone are copied to a temporary folder and processed with the rig. Both captures are trained alike and
 judged at the held-out views of the exact one, against what is all in focus there. Poses, lens and points of the
@@ -27,7 +27,7 @@ from macro_splat.benchmark.suite import run_all
 from macro_splat.capture import read_capture
 from macro_splat.process.config import ProcessConfig
 from macro_splat.process.run import process
-from tests.benchmarks.tables import to_markdown
+from tests.performance.tables import to_markdown
 
 ALLOWED_DB = 0.5
 """How much worse than the exact capture the processed one may be."""

@@ -3,8 +3,8 @@
 import torch
 
 from macro_splat.ops.rasterizer import rasterization_reference
-from tests.benchmarks.torch_tiles import rasterization_torch_tiles
 from tests.ops.rasterizer.splat_scenes import assert_agree, loss_weights, outputs_and_gradients, random_scene
+from tests.performance.torch_tiles import rasterization_torch_tiles
 
 
 def test_images_and_gradients_equal_the_reference():

@@ -1,7 +1,7 @@
 """What defocus adds to a training step on an NVIDIA card.
 
-    python -m tests.benchmarks.gpu_step                       # 1 and 8 megapixels, 300,000 and 2,000,000 Gaussians
-    python -m tests.benchmarks.gpu_step --device cpu --quick  # that the script runs; its figures mean nothing
+    python -m tests.performance.gpu_step                       # 1 and 8 megapixels, 300,000 and 2,000,000 Gaussians
+    python -m tests.performance.gpu_step --device cpu --quick  # that the script runs; its figures mean nothing
 
 A step renders one picture, blurs it, takes the mean absolute difference from a photograph and goes back to all
 parameters of the Gaussians. `17x17` is a free kernel for every pixel applied to the unfolded picture, the known way.

@@ -1,8 +1,8 @@
 """Ray-traced captures to judge methods on: Mitsuba's thin lens, meshes made here, nothing of the code under test.
 
     pip install mitsuba plyfile pillow scipy                            # into an environment of its own
-    python tests/benchmarks/ray_traced_captures.py OUT                  # all of them, some minutes each
-    python tests/benchmarks/ray_traced_captures.py OUT --only coin_ground_16
+    python tests/performance/ray_traced_captures.py OUT                  # all of them, some minutes each
+    python tests/performance/ray_traced_captures.py OUT --only coin_ground_16
 
 Blur adds up in linear light; sensor noise; 8-bit sRGB; held-out views through a pinhole; depth by rays through the
 centres of pixels; sparse points on the surface as structure from motion would give them; noisy poses beside the true

@@ -1,6 +1,6 @@
 """Pictures per second that nerfstudio's viewer gets from the model, with the training paused and beside it.
 
-    python tests/benchmarks/viewer_fps.py [CAPTURE] [--gaussians N] [--width W] [--height H] [--seconds S]
+    python tests/performance/viewer_fps.py [CAPTURE] [--gaussians N] [--width W] [--height H] [--seconds S]
 
 Renders as the viewer does: under the training's lock, with its tracing of interrupts, then reads the output that is
 shown and makes it 8 bit. Beside a training, that holds the lock for whole steps, one thread trains and another renders.
@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from macro_splat.defocus.virtual_lens import VirtualLens
-from tests.benchmarks.machine import processor_name
 from tests.model.trainers import build_trainer, do_step
+from tests.performance.machine import processor_name
 
 ASSET = Path(__file__).resolve().parents[2] / "assets" / "pod_mini"
 

@@ -1,6 +1,6 @@
 """Training on large photographs: memory and time of a step by megapixels, by number of photographs, whole and by crops.
 
-    python -m tests.benchmarks.big_captures [--megapixels 2 8 24] [--photographs 24 150] [--steps 60] [--budget 1]
+    python -m tests.performance.big_captures [--megapixels 2 8 24] [--photographs 24 150] [--steps 60] [--budget 1]
 
 Captures are made for it in a temporary folder: the photographs of assets/pod_mini enlarged, more of them than it has
 under other names from poses beside theirs, so that what is measured is true and what is learnt is not. Every training
@@ -21,9 +21,9 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.machine import processor_name
-from tests.benchmarks.tables import to_markdown
 from tests.end_to_end.processes import run
+from tests.performance.machine import processor_name
+from tests.performance.tables import to_markdown
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 

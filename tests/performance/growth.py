@@ -1,6 +1,6 @@
 """How the time of a training step grows: with Gaussians, pixels, the radius of the blur, and the number of views.
 
-    python -m tests.benchmarks.growth [--picture assets/pictures/growth.png] [--quick]
+    python -m tests.performance.growth [--picture assets/pictures/growth.png] [--quick]
 
 A step renders the benchmark's ball of splats (`ball_of_splats.py`), blurs the picture (image operator), compares it (L1
 and SSIM) and goes back; with the number of views the step is a whole one of a trainer on tiny photographs. Times are
@@ -32,11 +32,11 @@ from macro_splat.defocus.image_blur import defocus_picture
 from macro_splat.ops.rasterizer import rasterization
 from macro_splat.ops.ssim import ssim
 from macro_splat.simd import set_num_threads
-from tests.benchmarks.ball_of_splats import make_ball
-from tests.benchmarks.machine import processor_name
-from tests.benchmarks.tables import to_markdown
 from tests.captures import write_capture
 from tests.model.trainers import build_trainer, do_step
+from tests.performance.ball_of_splats import make_ball
+from tests.performance.machine import processor_name
+from tests.performance.tables import to_markdown
 
 PICTURE = Path(__file__).resolve().parents[2] / "assets" / "pictures" / "growth.png"
 PIXELS = {0.08: (320, 240), 0.3: (640, 480), 1.2: (1280, 960), 4.0: (2304, 1728), 8.0: (3264, 2448)}

@@ -1,6 +1,6 @@
 """Photographs that were never trained on, taken by a virtual lens: a slice of every focus stack is held out.
 
-    python tests/benchmarks/virtual_lens.py CAPTURE [--slice K] [--iterations N] [--keep FOLDER] [--run RUN]
+    python tests/performance/virtual_lens.py CAPTURE [--slice K] [--iterations N] [--keep FOLDER] [--run RUN]
 
 Trains on the other slices, renders every stack's pose with the virtual lens focused where the held-out slice was and
 with the pupil that the training learnt, and compares with that slice's photograph: PSNR, beside that of the training

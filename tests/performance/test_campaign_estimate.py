@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.benchmarks.campaign_estimate import (
+from tests.performance.campaign_estimate import (
     CHECKPOINT_BYTES,
     Plan,
     network_table,

@@ -1,4 +1,4 @@
-"""What a large campaign takes: `python -m tests.benchmarks.campaign_estimate` prints the tables of assets/campaign.md.
+"""What a large campaign takes: `python -m tests.performance.campaign_estimate` prints the tables of assets/campaign.md.
 
 Time is simulated: GPUs take specimens from one queue, trainings break off at random times (a process dies: a constant
 rate; a machine dies: all its GPUs stop and come back later) and go on from their last checkpoint. Bytes are counted.

@@ -1,6 +1,6 @@
 """Whether the sharpest slice of a real focus stack tells depth: two halves of the stack must tell the same.
 
-    python -m tests.benchmarks.stack_depth captures/real/stack_sff_*
+    python -m tests.performance.stack_depth captures/real/stack_sff_*
 
 The photographs of a stack are put on top of each other as `macro-splat process` does for its report. The map of the
 sharpest slice is then made from the even slices alone and from the odd ones alone: two measurements that share no
@@ -25,7 +25,7 @@ from scipy.stats import spearmanr
 
 from macro_splat.process.stacks.alignment import align_stack
 from macro_splat.process.stacks.fusion import register, sharpest_slice
-from tests.benchmarks.tables import to_markdown
+from tests.performance.tables import to_markdown
 
 MARGIN = 0.05
 """Share of the picture, at each edge, that is left out: not every slice shows it."""

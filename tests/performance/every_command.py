@@ -1,6 +1,6 @@
 """Trains on captures with no flag but `--data`, then runs every command of nerfstudio's on each result.
 
-    python tests/benchmarks/every_command.py CAPTURE... [--iterations N] [--output DIR] [--markdown FILE]
+    python tests/performance/every_command.py CAPTURE... [--iterations N] [--output DIR] [--markdown FILE]
 
 What a command writes is checked as the tests do: splats are rendered back, figures are worked out again from the
 pictures, videos are decoded. Exit code 1 if anything failed.
@@ -25,9 +25,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from tests.benchmarks.machine import processor_name
-from tests.benchmarks.tables import to_markdown
 from tests.end_to_end.commands import Run
+from tests.performance.machine import processor_name
+from tests.performance.tables import to_markdown
 
 COMMANDS: dict[str, Callable[[Run, Path], object]] = {
     "eval": Run.evaluate,

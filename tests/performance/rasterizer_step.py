@@ -1,6 +1,6 @@
 """How long the rasterizer and a training step take on this processor, and how far that is from what is possible.
 
-    python tests/benchmarks/rasterizer_step.py [--quick] [--rounds N] [--markdown FILE]
+    python tests/performance/rasterizer_step.py [--quick] [--rounds N] [--markdown FILE]
 
 Times are processor time of one thread, the least of several rounds in which all scenes take turns, so that other
 programs on the machine disturb little. The second thread's worth is a ratio of wall times, and needs a quiet machine.
@@ -32,11 +32,11 @@ from torch import Tensor
 from macro_splat.ops.rasterizer import rasterization
 from macro_splat.ops.ssim import ssim
 from macro_splat.simd import set_num_threads
-from tests.benchmarks.ball_of_splats import Ball, make_ball
-from tests.benchmarks.machine import processor_name
-from tests.benchmarks.peak import measure_peak_flops
-from tests.benchmarks.tables import to_markdown
-from tests.benchmarks.torch_tiles import rasterization_torch_tiles
+from tests.performance.ball_of_splats import Ball, make_ball
+from tests.performance.machine import processor_name
+from tests.performance.peak import measure_peak_flops
+from tests.performance.tables import to_markdown
+from tests.performance.torch_tiles import rasterization_torch_tiles
 
 SIZES = [(n, *size) for size in ((320, 240), (640, 480)) for n in (10_000, 30_000, 100_000)]
 BASELINE = (30_000, 320, 240)
