@@ -276,6 +276,7 @@ KEYS = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=st.sampled_from(KEYS), value=JSON, at_top=st.booleans())
 def test_any_value_of_any_key_is_read_or_refused(capture_folder: Path, key: str, value: Any, at_top: bool) -> None:
@@ -284,6 +285,7 @@ def test_any_value_of_any_key_is_read_or_refused(capture_folder: Path, key: str,
     _read_or_refuse(capture_folder, transforms)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=JSON)
 def test_any_json_is_read_or_refused(capture_folder: Path, value: Any) -> None:

@@ -103,6 +103,7 @@ def test_a_download_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
             connection.close()
 
 
+@pytest.mark.slow
 def test_weights_in_the_cache_are_used_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """With stand-in weights of the right shape: the metric is real, its numbers mean nothing."""
     lpips.weights_file().parent.mkdir(parents=True)

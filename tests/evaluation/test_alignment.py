@@ -35,6 +35,7 @@ def points() -> torch.Tensor:
     return 0.1 * torch.randn(200, 3, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 def test_a_known_motion_is_found(points: torch.Tensor) -> None:
     true = ring(8)
     turn = rotation(0, 0.03) @ rotation(1, -0.02) @ rotation(2, 0.05)

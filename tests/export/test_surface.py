@@ -39,6 +39,7 @@ def test_it_is_the_ball(surface: Surface) -> None:
     assert 0.99 * least < mesh.volume < 1.01 * most  # negative if it were inside out
 
 
+@pytest.mark.slow
 def test_normals_and_colours(surface: Surface) -> None:
     outward = (surface.normals * surface.vertices).sum(axis=1) / np.linalg.norm(surface.vertices, axis=1)
     assert np.quantile(outward, 0.05) > 0.9
@@ -81,6 +82,7 @@ def test_a_thin_part_is_there_to_its_end() -> None:
     assert surface.vertices[:, 2].min() == pytest.approx(-RADIUS, abs=0.5)
 
 
+@pytest.mark.slow
 def test_a_stray_splat_costs_no_detail() -> None:
     """Such as an export with --keep-all has."""
     stray = ball(1.0, 1).moved(1.0, torch.eye(3).double(), torch.tensor([0.0, 0.0, 5000.0]).double())
@@ -89,6 +91,7 @@ def test_a_stray_splat_costs_no_detail() -> None:
     assert voxels[1] < 2.1 * voxels[0]
 
 
+@pytest.mark.slow
 def test_files(surface: Surface, tmp_path: Path) -> None:
     write_points(tmp_path / "points.ply", surface, ["units: mm"])
     ply = PlyData.read(str(tmp_path / "points.ply"))

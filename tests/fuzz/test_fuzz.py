@@ -46,6 +46,7 @@ def test_the_seeds_are_valid(parsers: dict[str, Parser], name: str) -> None:
             assert parser.judge(seed), (name, i)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_mutated_files(parsers: dict[str, Parser], name: str) -> None:
     failures: dict[str, tuple[bytes, str]] = {}

@@ -106,11 +106,13 @@ def write_frames(capture: Path, count: int, indent: int | None = None) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_thousands_of_frames_of_one_photograph(capture: Path) -> None:
     edit_transforms(capture, lambda t: t.update(frames=t["frames"][:1] * 3000))
     assert "stands in more than one frame" in complaint(read_capture, capture)
 
 
+@pytest.mark.slow
 def test_twenty_thousand_frames_however_they_are_written(capture: Path) -> None:
     path = write_frames(capture, read.MAX_FRAMES, indent=4)
     assert len(read._frame_objects(path, read._load_object(path))) == read.MAX_FRAMES == 20_000
@@ -141,6 +143,7 @@ except Exception as error:
 """Not `resource`'s peak, which counts what the parent took before."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak is Linux's to tell")
 @pytest.mark.parametrize(
     ("head", "content", "complaint"),
@@ -286,6 +289,7 @@ def test_names_do_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureF
     assert "thesamephotograph" in written
 
 
+@pytest.mark.slow
 def test_the_one_line_of_a_command_is_printable(tmp_path: Path) -> None:
     folder = tmp_path / "\x1b[2Jx"
     folder.mkdir()

@@ -94,6 +94,7 @@ def test_a_checkpoint_with_a_payload_is_refused(tmp_path: Path, legacy: bool, pl
     os.mkdir(tmp_path / "marker")  # that is what the payload would have done
 
 
+@pytest.mark.slow
 def test_a_training_does_not_go_on_from_a_payload(tmp_path: Path) -> None:
     torch.save({"step": 3, "pipeline": Payload(tmp_path / "marker")}, tmp_path / "step-000000003.ckpt")
     words = [Path(sys.executable).with_name("ns-train"), "macro-splat", "--data", write_capture(tmp_path / "ball")]

@@ -97,6 +97,7 @@ def test_beside_a_photograph_its_border_goes_on() -> None:
     torch.testing.assert_close(picture[0, :, 0], torch.tensor([0.4, 0.3, 0.6, 0.4]))
 
 
+@pytest.mark.slow
 def test_a_training_by_parts_learns_as_well(capture: Path, tmp_path: Path) -> None:
     def error(megapixels: float) -> float:
         trainer = build_trainer(capture, tmp_path / str(megapixels), mode="image")

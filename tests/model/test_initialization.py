@@ -38,6 +38,7 @@ def cameras(count: int) -> Cameras:
     return Cameras(pose, fx=1000.0, fy=1000.0, cx=centre[0], cy=centre[1], width=WIDTH, height=HEIGHT)
 
 
+@pytest.mark.slow
 def test_of_photographs_at_full_size() -> None:
     shown = photographs([True, True, False], noise=0.02)
     masks: dict[int, NDArray[np.bool_]] = {}

@@ -96,6 +96,7 @@ def test_without_optics_and_scale_it_says_so(build: Build, tmp_path: Path) -> No
         assert view["focus_distance"]["value_mm"] is None
 
 
+@pytest.mark.slow
 def test_a_resumed_run_remembers_the_start(build: Build, tmp_path: Path) -> None:
     def forget_two(transforms: dict[str, Any]) -> None:
         for frame in transforms["frames"][:2]:

@@ -101,6 +101,7 @@ def test_given_optics_are_not_estimated_from_photographs(tmp_path: Path) -> None
     assert torch.equal(lens.focus_distance(), start.lens.focus_distance())
 
 
+@pytest.mark.slow
 def test_without_optics_all_is_estimated(tmp_path: Path) -> None:
     start = Started(capture(tmp_path, optics=False))
     focus, aperture = estimate_mm(tmp_path)
@@ -109,6 +110,7 @@ def test_without_optics_all_is_estimated(tmp_path: Path) -> None:
     assert "estimated" in start.source
 
 
+@pytest.mark.slow
 def test_the_scale_of_the_photographs_values_does_not_matter(tmp_path: Path) -> None:
     start = Started(capture(tmp_path, optics=False))
     lens = PerViewLens(VIEWS)
@@ -118,6 +120,7 @@ def test_the_scale_of_the_photographs_values_does_not_matter(tmp_path: Path) -> 
     torch.testing.assert_close(lens.focus_distance(), start.lens.focus_distance(), rtol=1e-3, atol=0)
 
 
+@pytest.mark.slow
 def test_where_only_the_pupil_is_given_it_is_taken(tmp_path: Path) -> None:
     folder = edit_transforms(capture(tmp_path), lambda t: [f.pop("focus_distance") for f in t["frames"]])
     start = Started(folder)
@@ -125,6 +128,7 @@ def test_where_only_the_pupil_is_given_it_is_taken(tmp_path: Path) -> None:
     torch.testing.assert_close(start.focus_mm, estimate_mm(tmp_path)[0], rtol=3e-3, atol=0)
 
 
+@pytest.mark.slow
 def test_where_only_the_focus_is_given_it_is_taken(tmp_path: Path) -> None:
     def edit(transforms: dict) -> None:
         for frame in transforms["frames"][:VIEWS]:
@@ -135,6 +139,7 @@ def test_where_only_the_focus_is_given_it_is_taken(tmp_path: Path) -> None:
     torch.testing.assert_close(start.aperture_mm, torch.full((VIEWS,), estimate_mm(tmp_path)[1]), rtol=1e-2, atol=0)
 
 
+@pytest.mark.slow
 def test_a_single_view_that_lacks_its_focus(tmp_path: Path) -> None:
     start = Started(edit_transforms(capture(tmp_path), lambda t: t["frames"][4].pop("focus_distance")))
     given = torch.arange(VIEWS) != 4
@@ -164,6 +169,7 @@ def test_too_few_points_to_estimate_from(tmp_path: Path, count: int) -> None:
     torch.testing.assert_close(lens.focus_distance(), start.lens.focus_distance(), rtol=0.05, atol=0)
 
 
+@pytest.mark.slow
 def test_photographs_without_any_texture(tmp_path: Path) -> None:
     start = Started(capture(tmp_path, optics=False))
     flat = [np.full_like(photograph, 128) for photograph in start.photographs]
@@ -252,6 +258,7 @@ def test_the_estimate_says_how_sure_it_is(tmp_path: Path) -> None:
     assert 0.1 < float(error.median()) < 4.0
 
 
+@pytest.mark.slow
 def test_a_view_that_shows_nothing_is_a_guess(tmp_path: Path) -> None:
     start = Started(capture(tmp_path, optics=False))
     turned = start.cameras.camera_to_worlds.clone()
@@ -281,6 +288,7 @@ def start_with_tags(start: Started, points: Tensor | None, **tags: float | list[
     return lens
 
 
+@pytest.mark.slow
 def test_exif_tags_and_estimates_are_averaged_by_their_deviation(tmp_path: Path) -> None:
     start = Started(capture(tmp_path, optics=False))
     tagged = [3.0] * (VIEWS - 1) + [math.nan]

@@ -119,6 +119,7 @@ def test_training_at_reduced_resolution(build: Build, num_downscales: int) -> No
     assert render_sharp(model, camera)["rgb"].shape == (48, 64, 3)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(build: Build) -> None:
     trainer = build()
     losses = [do_step(trainer, step) for step in range(64)]

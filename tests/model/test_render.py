@@ -198,6 +198,7 @@ def test_gradients_of_the_lens_are_those_of_the_loss(trainer: MacroSplatTrainer)
     assert (lens.focus_offset_px.grad[others] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_wrong_focus_is_learnt(build: Build) -> None:
     # The Gaussians are the truth: with a focus that is off by 2 px of blur, the steps of the optimizer go back.
     trainer = build()

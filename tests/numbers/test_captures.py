@@ -16,6 +16,8 @@ from macro_splat.training.trainer import MacroSplatTrainer
 from tests.captures import edit_transforms, sample_ball, write_capture, write_points
 from tests.model.trainers import build_trainer, do_step, render_sharp
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6
 SMALL = {"test_views": 0, "width": 24, "height": 16, "points": 150, "sharp": False, "depth": False}
 SCALES = (1e-4, 1.0, 1e4)

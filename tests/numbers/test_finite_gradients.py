@@ -49,6 +49,7 @@ def every_third(gradient: Tensor) -> Tensor:
     return torch.arange(len(gradient)) % 3 == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", BAD)
 def test_bad_gradients_train_like_zeros_in_their_place(ball: Path, tmp_path: Path, value: float) -> None:
     """So the rows beside them learn as ever, and no moment of Adam is spoilt."""
@@ -68,6 +69,7 @@ def test_bad_gradients_train_like_zeros_in_their_place(ball: Path, tmp_path: Pat
     assert trainers[1].optimizers.left_out == LeftOut()
 
 
+@pytest.mark.slow
 def test_a_training_recovers_from_a_step_whose_loss_is_nan(ball: Path, tmp_path: Path) -> None:
     trainer = build_trainer(ball, tmp_path, mode="image")
     model = trainer.pipeline.model

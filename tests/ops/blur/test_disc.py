@@ -57,6 +57,7 @@ def test_rows_against_brute_force() -> None:
     assert np.abs(error).max() < 0.08
 
 
+@pytest.mark.slow
 def test_fused_against_float64() -> None:
     image, radius = scene()
     upstream = torch.rand_like(image) - 0.3
@@ -77,6 +78,7 @@ def test_fused_against_float64() -> None:
     assert (r.grad - r64.grad).abs().quantile(0.99) < 5e-3 * r64.grad.abs().max()
 
 
+@pytest.mark.slow
 def test_slopes_by_finite_differences() -> None:
     # Away from the borders of pixels, where the interpolated running sum has its corners.
     generator = torch.Generator().manual_seed(1)
@@ -145,6 +147,7 @@ def test_discs_larger_than_any_table() -> None:
     assert torch.allclose(blurred, image.mean(dim=(0, 1)).expand_as(image), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_large_discs_against_float64() -> None:
     generator = torch.Generator().manual_seed(2)
     image = torch.rand(150, 160, 1, generator=generator)

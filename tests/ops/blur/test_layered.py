@@ -43,6 +43,7 @@ def in_double(layers: Layers | None) -> Layers | None:
     return Layers(*(t.double() if t.is_floating_point() else t for t in vars(layers).values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_edges", [True, False])
 def test_fused_against_float64(with_edges: bool) -> None:
     light, radius, own, carried, every = scene()

@@ -37,6 +37,7 @@ def check(scene: Scene, tolerance: float = TOLERANCE, least_steady: float = 0.98
     return got
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blur", [False, True], ids=["sharp", "blurred"])
 @pytest.mark.parametrize("rasterize_mode", ["classic", "antialiased"])
 @pytest.mark.parametrize("render_mode", RENDER_MODES)
