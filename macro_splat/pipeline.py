@@ -165,8 +165,8 @@ class MacroSplatPipeline(VanillaPipeline):
         if photograph.shape[:2] != size:
             photograph = interpolate(photograph.permute(2, 0, 1)[None], size, mode="area")[0].permute(1, 2, 0)
         blur = partial(defocus_picture, outputs["rgb"], alpha=outputs["accumulation"])
-        inverse_depth = 1.0 / outputs["depth"].clamp(min=1e-6)
-        return SharpView(photograph, inverse_depth, outputs["accumulation"], blur), float(camera.fx[0, 0])
+        depth = outputs["depth"].clamp(min=1e-6)
+        return SharpView(photograph, depth, outputs["accumulation"], blur), float(camera.fx[0, 0])
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What lies between the sharp model and a photograph: one head per way to model the blur, all with one interface."""
+"""Blur models: what lies between the sharp model and a photograph. One class per way to model it, one interface."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import Parameter
 from macro_splat.defocus.blur_net import BlurNet, pixel_positions
 from macro_splat.defocus.config import DefocusConfig
 from macro_splat.defocus.image_blur import COVERED, defocus_picture, extend_radius
-from macro_splat.defocus.kernel import Kernel, Shape, kernel_of_circle
+from macro_splat.defocus.kernel import Kernel, Shape, kernel_of_coc
 from macro_splat.defocus.per_view_lens import PerViewLens
 from macro_splat.ops.blur.nearest import carry_to_nearest
 
@@ -22,11 +22,11 @@ CLARITY_SIGMA_PX = 0.7
 class BlurModel(nn.Module):
     """No blur at all: the photograph is taken for sharp. Others override what they change.
 
-    All parameters of a head exist from construction on, so that optimizers see them.
+    All parameters of a blur model exist from construction on, so that optimizers see them.
     """
 
     lens: PerViewLens | None
-    """The lens of every training view, where the head has one."""
+    """The lens of every training view, where the blur model has one."""
     needs_depth = False
     """Whether `blur_picture` wants the rendered depth."""
     grow_gradient = 0.0008
@@ -78,7 +78,7 @@ class BlurModel(nn.Module):
 
 
 class LensBlurModel(BlurModel):
-    """Heads whose blur follows the thin-lens law."""
+    """Blur models that follow the thin-lens law."""
 
     lens: PerViewLens
     takes_blur_net = False
@@ -108,9 +108,9 @@ class LensBlurModel(BlurModel):
             losses["blur_net_prior"] = config.blur_net_weight * self.blur_net.penalty()
         return losses
 
-    def circle(self, view: int, depth: Tensor, focal_px: Tensor) -> Tensor:
+    def coc_radius(self, view: int, depth: Tensor, focal_px: Tensor) -> Tensor:
         """Signed radius of the circle of confusion [H, W, 1] in pixels, at the rendered depth [H, W, 1]."""
-        return self.lens.signed_radius(view, depth, focal_px)
+        return self.lens.coc_radius(view, depth, focal_px)
 
     @torch.no_grad()
     def kernel_at(self, view: int, depth: Tensor, alpha: Tensor, focal_px: Tensor, x: int, y: int) -> Kernel:
@@ -122,8 +122,8 @@ class LensBlurModel(BlurModel):
             focal_px: in its pixels.
             x, y: column and row.
         """
-        circle = float(self.circle(view, depth, focal_px)[y, x])
-        return kernel_of_circle(2.0 * circle, self.kernel_shape, float(depth[y, x]))
+        coc_radius = float(self.coc_radius(view, depth, focal_px)[y, x])
+        return kernel_of_coc(2.0 * coc_radius, self.kernel_shape, float(depth[y, x]))
 
 
 class SplatBlurModel(LensBlurModel):
@@ -148,14 +148,14 @@ class SplatBlurModel(LensBlurModel):
             variance = variance * self.blur_net.at_points(view, position, relative_depth).square()
         return {**gaussians, "blur_variance": variance[None]}
 
-    def circle(self, view: int, depth: Tensor, focal_px: Tensor) -> Tensor:
+    def coc_radius(self, view: int, depth: Tensor, focal_px: Tensor) -> Tensor:
         """As for a Gaussian that lies there."""
-        circle = super().circle(view, depth, focal_px)
+        coc_radius = super().coc_radius(view, depth, focal_px)
         if self.blur_net is None:
-            return circle
+            return coc_radius
         position = pixel_positions(*depth.shape[:2]).to(depth).reshape(-1, 2)
         relative_depth = self.lens.relative_depth(view, depth).reshape(-1)
-        return circle * self.blur_net.at_points(view, position, relative_depth).reshape(circle.shape)
+        return coc_radius * self.blur_net.at_points(view, position, relative_depth).reshape(coc_radius.shape)
 
 
 class ImageBlurModel(LensBlurModel):
@@ -172,17 +172,19 @@ class ImageBlurModel(LensBlurModel):
     def blur_picture(self, view: int, picture: Tensor, alpha: Tensor, depth: Tensor | None, focal_px: Tensor) -> Tensor:
         """As `defocus_picture`."""
         assert depth is not None
-        circle = self.circle(view, depth, focal_px)
+        coc_radius = self.coc_radius(view, depth, focal_px)
         config = self.config
-        return defocus_picture(picture, circle, alpha, linear_light=config.linear_light, depth_edges=config.depth_edges)
+        return defocus_picture(
+            picture, coc_radius, alpha, linear_light=config.linear_light, depth_edges=config.depth_edges
+        )
 
-    def circle(self, view: int, depth: Tensor, focal_px: Tensor) -> Tensor:
+    def coc_radius(self, view: int, depth: Tensor, focal_px: Tensor) -> Tensor:
         """As the parent's."""
-        circle = super().circle(view, depth, focal_px)
+        coc_radius = super().coc_radius(view, depth, focal_px)
         if self.blur_net is None:
-            return circle
+            return coc_radius
         relative_depth = self.lens.relative_depth(view, depth)[..., 0]
-        return circle * self.blur_net.on_picture(view, relative_depth, depth[..., 0] > 0)[..., None]
+        return coc_radius * self.blur_net.on_picture(view, relative_depth, depth[..., 0] > 0)[..., None]
 
     def losses(self) -> dict[str, Tensor]:
         """The parent's, and that the lens is as given."""
@@ -198,7 +200,7 @@ class ImageBlurModel(LensBlurModel):
         if self.config.blurred_weight >= 1.0:
             return None
         assert depth is not None
-        sigma = 0.5 * self.circle(view, depth, focal_px).abs()
+        sigma = 0.5 * self.coc_radius(view, depth, focal_px).abs()
         return torch.exp(-0.5 * (sigma / CLARITY_SIGMA_PX) ** 2)
 
     @torch.no_grad()
@@ -207,12 +209,12 @@ class ImageBlurModel(LensBlurModel):
 
         At the edge of one surface before another, where a pixel is made of two layers, it is that of its own.
         """
-        circle, opacity = self.circle(view, depth, focal_px)[..., 0], alpha[..., 0]
-        own, carried = (float(share[y, x]) for share in extend_radius(circle.abs(), opacity))
-        radius = own * abs(float(circle[y, x])) + (1 - own) * carried
-        signed, _ = carry_to_nearest(circle, opacity >= COVERED)
+        coc_radius, opacity = self.coc_radius(view, depth, focal_px)[..., 0], alpha[..., 0]
+        own, carried = (float(share[y, x]) for share in extend_radius(coc_radius.abs(), opacity))
+        radius = own * abs(float(coc_radius[y, x])) + (1 - own) * carried
+        signed, _ = carry_to_nearest(coc_radius, opacity >= COVERED)
         sign = -1.0 if signed[y, x] < 0 else 1.0
-        return kernel_of_circle(2.0 * sign * radius, self.kernel_shape, float(depth[y, x]))
+        return kernel_of_coc(2.0 * sign * radius, self.kernel_shape, float(depth[y, x]))
 
 
 __all__ = ["BlurModel", "ImageBlurModel", "LensBlurModel", "SplatBlurModel"]

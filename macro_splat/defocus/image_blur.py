@@ -19,21 +19,21 @@ from macro_splat.ops.srgb.srgb import linear_to_srgb, srgb_to_linear
 COVERED = 0.5
 """Opacity from which a pixel's depth is its own; below it is mixed with what lies around."""
 EDGE_PX = 1.0
-"""Difference of the circle's signed radius around a pixel, from which it is taken for two layers."""
+"""Difference of the signed CoC radius around a pixel, from which it is taken for two layers."""
 SOFTNESS = 0.2
 """Width of the transition between the layers, as a share of that difference."""
 CELL = 4
-"""Pixels along the squares in which the nearest and the farthest circle are looked for."""
+"""Pixels along the squares in which the smallest and the largest CoC radius are looked for."""
 
 
 def defocus_picture(
-    picture: Tensor, circle: Tensor, alpha: Tensor, *, linear_light: bool = True, depth_edges: bool = True
+    picture: Tensor, coc_radius: Tensor, alpha: Tensor, *, linear_light: bool = True, depth_edges: bool = True
 ) -> Tensor:
     """Blur a sharp picture as a lens does.
 
     Args:
         picture: [H, W, 3] sRGB, composited with its background; values above 1 are highlights.
-        circle: [H, W, 1] signed radius of the circle of confusion at the rendered depth, in pixels; it grows with the
+        coc_radius: [H, W, 1] signed, of the circle of confusion at the rendered depth, in pixels; it grows with the
             depth (negative before the plane of focus).
         alpha: [H, W, 1] opacity of the render.
         linear_light: add up light; False adds up the sRGB values.
@@ -43,14 +43,14 @@ def defocus_picture(
         [H, W, 3] sRGB.
     """
     light = srgb_to_linear(picture) if linear_light else picture
-    blurred = _defocus_light(light, circle[..., 0], alpha[..., 0].detach(), depth_edges)
+    blurred = _defocus_light(light, coc_radius[..., 0], alpha[..., 0].detach(), depth_edges)
     return linear_to_srgb(blurred) if linear_light else blurred
 
 
-def _defocus_light(light: Tensor, circle: Tensor, alpha: Tensor, depth_edges: bool) -> Tensor:
-    covered, radius = alpha >= COVERED, circle.abs()
+def _defocus_light(light: Tensor, coc_radius: Tensor, alpha: Tensor, depth_edges: bool) -> Tensor:
+    covered, radius = alpha >= COVERED, coc_radius.abs()
     own, carried = extend_radius(radius, alpha)
-    share = front_layer(circle.detach(), covered) if depth_edges else None
+    share = front_layer(coc_radius.detach(), covered) if depth_edges else None
     if share is None:
         return layered_blur(light, radius, own, carried, None)
     front, edge = share
@@ -82,21 +82,21 @@ def carry_within_reach(radius: Tensor, known: Tensor) -> Tensor:
     return torch.where(distance <= nearest + 1.5, nearest, torch.zeros_like(nearest))
 
 
-def front_layer(circle: Tensor, covered: Tensor) -> tuple[Tensor, Tensor] | None:
+def front_layer(coc_radius: Tensor, covered: Tensor) -> tuple[Tensor, Tensor] | None:
     """The share of every pixel that belongs to the surface in front, and where there are two surfaces to tell apart.
 
     Args:
-        circle: [H, W] signed radius of the circle of confusion. covered: [H, W] bool, where it means something.
+        coc_radius: [H, W] signed radius of the circle of confusion. covered: [H, W] bool, where it means something.
 
     Returns:
         share [H, W] in 0..1 and edge [H, W] bool, or None if there is no such place.
     """
     if not bool(covered.any()):
         return None
-    height, width = circle.shape
-    far = torch.finfo(circle.dtype).max
-    low = extreme_in_cells(torch.where(covered, circle, far), CELL, torch.minimum)
-    high = extreme_in_cells(torch.where(covered, circle, -far), CELL, torch.maximum)
+    height, width = coc_radius.shape
+    far = torch.finfo(coc_radius.dtype).max
+    low = extreme_in_cells(torch.where(covered, coc_radius, far), CELL, torch.minimum)
+    high = extreme_in_cells(torch.where(covered, coc_radius, -far), CELL, torch.maximum)
     # Two surfaces meet at a pixel if the disc of one of them reaches the other: its own, or that of what lies there.
     own_reach = torch.maximum(torch.where(high > -far, high.abs(), 0.0), torch.where(low < far, low.abs(), 0.0))
     around_low, around_high, wide_low, wide_high = low, high, low, high
@@ -114,7 +114,7 @@ def front_layer(circle: Tensor, covered: Tensor) -> tuple[Tensor, Tensor] | None
     if not bool(edge.any()):
         return None
     gap = (high - low).clamp(min=EDGE_PX)
-    share = ((0.5 * (low + high) - circle) / (SOFTNESS * gap) + 0.5).clamp(0.0, 1.0)
+    share = ((0.5 * (low + high) - coc_radius) / (SOFTNESS * gap) + 0.5).clamp(0.0, 1.0)
     return torch.where(edge & covered, share, torch.zeros_like(share)), edge
 
 

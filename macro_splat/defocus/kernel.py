@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER, circle_of_confusion_px
+from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
 from macro_splat.ops.blur.disc import disc_weights
 
 Shape = Literal["disc", "gaussian"]
@@ -32,8 +31,8 @@ class Kernel:
     """[K, K], K odd, row by row as the picture: the share of every pixel around. They add up to 1."""
 
 
-def kernel_of_circle(diameter_px: float, shape: Shape, depth: float) -> Kernel:
-    """The kernel of a circle of confusion of this signed diameter.
+def kernel_of_coc(diameter_px: float, shape: Shape, depth: float) -> Kernel:
+    """Return the kernel of a circle of confusion of this signed diameter.
 
     Args:
         diameter_px: signed, in pixels.
@@ -51,22 +50,8 @@ def kernel_of_circle(diameter_px: float, shape: Shape, depth: float) -> Kernel:
     return Kernel(depth, diameter_px + 0.0, sigma, weights)  # no −0
 
 
-def lens_kernel(
-    depth: float, focus_distance: float, aperture_radius: float, focal_px: float, shape: Shape = "disc"
-) -> Kernel:
-    """The kernel by the thin-lens law; arguments as `circle_of_confusion_px`.
-
-    Raises:
-        ValueError: the depth is not positive.
-    """
-    if not depth > 0:
-        raise ValueError(f"depth must be positive, got {depth}")
-    z = torch.tensor(depth, dtype=torch.float64)
-    return kernel_of_circle(float(circle_of_confusion_px(z, focus_distance, aperture_radius, focal_px)), shape, depth)
-
-
 def gaussian_weights(sigma: float) -> NDArray[np.float64]:
-    """A Gaussian sampled at pixels' centres, as splats are, out to `GAUSSIAN_REACH`. [K, K], K odd; adds up to 1."""
+    """Return a Gaussian sampled at pixels' centres, as splats are, to `GAUSSIAN_REACH`. [K, K], K odd; sum 1."""
     reach = math.ceil(GAUSSIAN_REACH * sigma)
     if sigma < 0.1:  # its neighbours get less than 1e-20, and the division below is safe
         return np.pad(np.ones((1, 1)), reach)
@@ -75,4 +60,4 @@ def gaussian_weights(sigma: float) -> NDArray[np.float64]:
     return weights / weights.sum()
 
 
-__all__ = ["Kernel", "gaussian_weights", "kernel_of_circle", "lens_kernel"]
+__all__ = ["Kernel", "gaussian_weights", "kernel_of_coc"]

@@ -8,10 +8,10 @@ from enum import IntEnum
 import torch
 from torch import Tensor, nn
 
-from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER
+from macro_splat.defocus.thin_lens import SIGMA_PER_DIAMETER, coc_radius_px
 
 FOCUS_PX_AS_LOG_APERTURE = 0.3
-"""In the trust in given values: as far out of focus as shows, and as much larger a blur as shows."""
+"""Change of the log aperture that counts as much as a focus moved by one pixel of blur sigma: both are as visible."""
 
 
 class Origin(IntEnum):
@@ -109,30 +109,21 @@ class PerViewLens(nn.Module):
         return torch.where(inverse > 0, 1.0 / inverse.clamp(min=1e-12), torch.full_like(inverse, math.inf))
 
     def blur_variance(self, view: int, depth: Tensor, focal_px: float | Tensor) -> Tensor:
-        """Variance σ² of the blur, in px² of an image with the focal length ``focal_px``, at ``depth`` (any shape).
+        """Return the variance σ² of the blur in px² at ``depth``; arguments as `coc_radius`."""
+        sigma = 2.0 * SIGMA_PER_DIAMETER * self.coc_radius(view, depth, focal_px)
+        return sigma * sigma
 
-        Differentiable in the depth and in the lens. Depths at or behind the camera give 0.
+    def coc_radius(self, view: int, depth: Tensor, focal_px: float | Tensor) -> Tensor:
+        """Return `coc_radius_px` at ``depth`` (any shape) for an image of this view with the focal length ``focal_px``.
+
+        Differentiable in the depth and in the lens.
         """
-        in_front = depth > 0
-        inverse_depth = torch.where(in_front, 1.0 / depth.clamp(min=1e-12), torch.zeros_like(depth))
-        strength = 2.0 * SIGMA_PER_DIAMETER * self.aperture_radius()[view] * focal_px
-        sigma = strength * (self.inverse_focus_distance()[view] - inverse_depth)
-        return torch.where(in_front, sigma * sigma, torch.zeros_like(sigma))
-
-    def signed_radius(self, view: int, depth: Tensor, focal_px: float | Tensor) -> Tensor:
-        """Radius of the circle of confusion, in px of an image with the focal length ``focal_px``, at ``depth``.
-
-        Negative before the plane of focus, positive behind it. Differentiable in the depth and in the lens. Depths at
-        or behind the camera give 0.
-        """
-        in_front = depth > 0
-        inverse_depth = 1.0 / torch.where(in_front, depth, torch.ones_like(depth))
-        radius = self.aperture_radius()[view] * focal_px * (self.inverse_focus_distance()[view] - inverse_depth)
-        return torch.where(in_front, radius, torch.zeros_like(radius))
+        strength = self.aperture_radius()[view] * focal_px
+        return coc_radius_px(depth, self.inverse_focus_distance()[view], strength)
 
     def blur_radius(self, view: int, depth: Tensor, focal_px: float | Tensor) -> Tensor:
-        """The same without its sign."""
-        return self.signed_radius(view, depth, focal_px).abs()
+        """Return `coc_radius` without its sign."""
+        return self.coc_radius(view, depth, focal_px).abs()
 
     @torch.no_grad()
     def relative_depth(self, view: int, depth: Tensor) -> Tensor:

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CANDIDATES = 25
-MARGIN = 0.3
+from macro_splat.defocus.thin_lens import coc_radius_px
+
+NUM_CANDIDATES = 25
+FOCUS_MARGIN = 0.3
 """How far beyond the scene's nearest and farthest point the plane of focus is looked for, as a share of its depth."""
-BETTER = 0.99
+MAX_ERROR_RATIO = 0.99
 """A trial must lower the error to this share of the present one to be believed."""
-SCALES = (0.7, 0.85, 1.0, 1.2, 1.45)
+APERTURE_FACTORS = (0.7, 0.85, 1.0, 1.2, 1.45)
 """Factors by which the common aperture is tried."""
 
 
@@ -28,8 +30,8 @@ class SharpView:
 
     photograph: Tensor
     """[H, W, 3]"""
-    inverse_depth: Tensor
-    """[H, W, 1] 1/z of the render; anything where `alpha` is 0."""
+    depth: Tensor
+    """[H, W, 1] z of the render, > 0; anything where `alpha` is 0."""
     alpha: Tensor
     """[H, W, 1]"""
     blur: Callable[[Tensor], Tensor]
@@ -37,20 +39,20 @@ class SharpView:
 
 
 def blur_error(view: SharpView, inverse_focus: float, strength: float) -> float:
-    """Mean absolute difference of the photograph from the picture blurred by this lens.
+    """Return the mean absolute difference of the photograph from the picture blurred by this lens.
 
     Args:
         view: see there.
         inverse_focus: 1/d.
-        strength: aperture radius times focal length in pixels: the circle's radius is strength · |1/d − 1/z|.
+        strength: aperture radius times focal length in pixels, see `coc_radius_px`.
     """
-    circle = strength * (inverse_focus - view.inverse_depth)
-    return float((view.blur(circle).clamp(0.0, 1.0) - view.photograph).abs().mean())
+    coc_radius = coc_radius_px(view.depth, inverse_focus, strength)
+    return float((view.blur(coc_radius).clamp(0.0, 1.0) - view.photograph).abs().mean())
 
 
 @torch.no_grad()
 def search_focus(view: SharpView, inverse_focus: float, strength: float) -> tuple[float, float, float]:
-    """The inverse focus distance that explains a photograph best.
+    """Return the inverse focus distance that explains a photograph best.
 
     Args:
         view: see there.
@@ -60,33 +62,34 @@ def search_focus(view: SharpView, inverse_focus: float, strength: float) -> tupl
     Returns:
         The better value, or the present one if none is better by far, and the error of it and of the present one.
     """
-    seen = view.inverse_depth[view.alpha > 0.5]
+    seen = 1.0 / view.depth[view.alpha > 0.5]
     now = blur_error(view, inverse_focus, strength)
     if seen.numel() < 100:
         return inverse_focus, now, now
     low, high = (float(v) for v in torch.quantile(seen[:: max(1, seen.numel() // 10_000)], torch.tensor([0.02, 0.98])))
-    reach = MARGIN * (high - low)
-    candidates = torch.linspace(low - reach, high + reach, CANDIDATES).tolist()
+    reach = FOCUS_MARGIN * (high - low)
+    candidates = torch.linspace(low - reach, high + reach, NUM_CANDIDATES).tolist()
     errors = [blur_error(view, candidate, strength) for candidate in candidates]
-    best = min(range(CANDIDATES), key=errors.__getitem__)
+    best = min(range(NUM_CANDIDATES), key=errors.__getitem__)
     value, error = candidates[best], errors[best]
-    if 0 < best < CANDIDATES - 1:
+    if 0 < best < NUM_CANDIDATES - 1:
         before, at, after = errors[best - 1 : best + 2]
         curvature = before - 2 * at + after
         if curvature > 0:
             value += (candidates[1] - candidates[0]) * 0.5 * (before - after) / curvature
-    return (value, error, now) if error < BETTER * now else (inverse_focus, now, now)
+    return (value, error, now) if error < MAX_ERROR_RATIO * now else (inverse_focus, now, now)
 
 
 @torch.no_grad()
 def search_strength(views: list[tuple[SharpView, float, float]]) -> float:
-    """The factor by which all apertures should be larger, from `SCALES`.
+    """Return the factor by which all apertures should be larger, from `APERTURE_FACTORS`.
 
     Args:
         views: with the inverse focus distance and the strength of each.
     """
     errors = [
-        math.fsum(blur_error(view, focus, factor * strength) for view, focus, strength in views) for factor in SCALES
+        math.fsum(blur_error(view, focus, factor * strength) for view, focus, strength in views)
+        for factor in APERTURE_FACTORS
     ]
-    best = min(range(len(SCALES)), key=errors.__getitem__)
-    return SCALES[best] if errors[best] < BETTER * errors[SCALES.index(1.0)] else 1.0
+    best = min(range(len(APERTURE_FACTORS)), key=errors.__getitem__)
+    return APERTURE_FACTORS[best] if errors[best] < MAX_ERROR_RATIO * errors[APERTURE_FACTORS.index(1.0)] else 1.0

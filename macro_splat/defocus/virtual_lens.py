@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from macro_splat.defocus.image_blur import defocus_picture
+from macro_splat.defocus.thin_lens import coc_radius_px
 from macro_splat.errors import MacroSplatError
 
 
@@ -31,19 +31,9 @@ class VirtualLens:
         if not 0 <= self.aperture_radius < math.inf:
             raise MacroSplatError(f"aperture radius {self.aperture_radius:g}: give a finite one, 0 for all sharp")
 
-    def signed_radius(self, depth: Tensor, focal_px: float | Tensor) -> Tensor:
-        """Radius of the circle of confusion, in px of an image with the focal length ``focal_px``, at ``depth``.
-
-        Negative before the plane of focus, positive behind it; the law is that of `thin_lens`. Depths at or behind the
-        camera give 0.
-
-        Args:
-            depth: z along the optical axis, any shape, model units.
-        """
-        in_front = depth > 0
-        inverse_depth = 1.0 / torch.where(in_front, depth, torch.ones_like(depth))
-        radius = self.aperture_radius * focal_px * (1.0 / self.focus_distance - inverse_depth)
-        return torch.where(in_front, radius, torch.zeros_like(radius))
+    def coc_radius(self, depth: Tensor, focal_px: float | Tensor) -> Tensor:
+        """Return `coc_radius_px` at ``depth`` for an image with the focal length ``focal_px``."""
+        return coc_radius_px(depth, 1.0 / self.focus_distance, self.aperture_radius * focal_px)
 
     def photograph(
         self,
@@ -55,7 +45,7 @@ class VirtualLens:
         linear_light: bool = True,
         depth_edges: bool = True,
     ) -> Tensor:
-        """The photograph [H, W, 3] that this lens takes of a sharp picture, as `defocus_picture`.
+        """Return the photograph [H, W, 3] that this lens takes of a sharp picture, see `defocus_picture`.
 
         Args:
             picture: [H, W, 3] sRGB, composited with its background.
@@ -65,8 +55,8 @@ class VirtualLens:
         """
         if self.aperture_radius == 0:
             return picture
-        circle = self.signed_radius(depth, focal_px)
-        return defocus_picture(picture, circle, alpha, linear_light=linear_light, depth_edges=depth_edges)
+        coc_radius = self.coc_radius(depth, focal_px)
+        return defocus_picture(picture, coc_radius, alpha, linear_light=linear_light, depth_edges=depth_edges)
 
 
 __all__ = ["VirtualLens"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from macro_splat.defocus.thin_lens import circle_of_confusion_px
+from macro_splat.defocus.thin_lens import coc_radius_px
 
 
 def focus_distance_errors(focus_distance: Tensor, truth: Tensor) -> tuple[float, float] | None:
@@ -45,5 +45,8 @@ def coc_radius_error(
     z = depth[depth > 0]
     if z.numel() == 0:
         return None
-    radius, true_radius = (0.5 * circle_of_confusion_px(z, *each, focal_px).abs() for each in (lens, true_lens))
+    radius, true_radius = (
+        coc_radius_px(z, 1.0 / focus_distance, aperture_radius * focal_px).abs()
+        for focus_distance, aperture_radius in (lens, true_lens)
+    )
     return float(torch.median((radius - true_radius).abs()))

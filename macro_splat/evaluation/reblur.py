@@ -70,7 +70,7 @@ def fit_lens(
         lens.set_start(*values)
 
     def blurred() -> Tensor:
-        return defocus_picture(picture, lens.signed_radius(0, depth, focal_px), alpha)
+        return defocus_picture(picture, lens.coc_radius(0, depth, focal_px), alpha)
 
     with torch.no_grad():
         tried = []

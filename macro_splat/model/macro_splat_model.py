@@ -299,11 +299,11 @@ class MacroSplatModel(SplatfactoModel):
         lens, focal_px = self.lens_seen_through(camera), K[0, 0, 0]
         if lens is None:
             return outputs
-        circle = partial(lens.signed_radius, depth, focal_px)
+        circle = partial(lens.coc_radius, depth, focal_px)
         if self.virtual_lens is None and isinstance(self.blur_model, LensBlurModel):
             view = self.training_views.index_of(camera)
-            if view is not None:  # with what the head adds to the lens
-                circle = partial(self.blur_model.circle, view, depth, focal_px)
+            if view is not None:  # with what the blur model adds to the lens
+                circle = partial(self.blur_model.coc_radius, view, depth, focal_px)
         if self.add_outputs is not None:
             self.add_outputs(outputs, camera)
         defocus = self.config.defocus

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from macro_splat.defocus.blur_models import CLARITY_SIGMA_PX
 from macro_splat.defocus.image_blur import defocus_picture
-from macro_splat.ops.color_maps import circle_colors, focus_peaking
+from macro_splat.ops.color_maps import coc_colors, focus_peaking
 
 
 class LazyOutputs(MutableMapping[str, Any]):
@@ -94,7 +94,7 @@ def add_lens_outputs(
 ) -> None:
     """Promise what a lens makes of a sharp render:
 
-    * `coc`: [H, W, 3] the signed circle of confusion in colours, see `circle_colors`; `coc_px`: [H, W, 1] its diameter
+    * `coc`: [H, W, 3] the signed circle of confusion in colours, see `coc_colors`; `coc_px`: [H, W, 1] its diameter
       in pixels, negative before the plane of focus;
     * `clarity`: [H, W, 1] how much of the finest detail the lens lets through, exp(−σ²/2τ²), 0 where nothing is;
     * `focus_peaking`: [H, W, 3] as the next, the edges in focus marked;
@@ -123,7 +123,7 @@ def add_lens_outputs(
     def peaking(others: LazyOutputs) -> Tensor:
         return focus_peaking(others["rgb"], others["rgb_blurred"], radius["radius"], alpha)
 
-    outputs.add("coc", lambda _: circle_colors(radius["radius"], alpha))
+    outputs.add("coc", lambda _: coc_colors(radius["radius"], alpha))
     outputs.add("coc_px", lambda _: 2.0 * radius["radius"])
     outputs.add("clarity", clarity)
     outputs.add("focus_peaking", peaking)

@@ -26,23 +26,23 @@ def signed_colors(values: Tensor, full_scale: float) -> Tensor:
     return _look_up(DIVERGING, 0.5 + 0.5 * values / full_scale)
 
 
-def circle_colors(circle: Tensor, alpha: Tensor) -> Tensor:
+def coc_colors(coc_radius: Tensor, alpha: Tensor) -> Tensor:
     """Colours of signed circles of confusion, black where nothing is.
 
     The ends of the map are the power of two, in pixels of diameter and at least 2, that holds all but 2 % of the
     covered pixels: a scale that seldom changes as the camera moves.
 
     Args:
-        circle: [H, W, 1] signed radius in pixels. alpha: [H, W, 1] opacity of the render.
+        coc_radius: [H, W, 1] signed radius in pixels. alpha: [H, W, 1] opacity of the render.
 
     Returns:
         [H, W, 3] in 0..1.
     """
-    diameters = 2.0 * circle[alpha > 0.5].abs()
+    diameters = 2.0 * coc_radius[alpha > 0.5].abs()
     sample = diameters[:: max(1, len(diameters) // 10_000)]
     large = float(torch.quantile(sample, 0.98)) if len(sample) else 0.0
     full_scale = 2.0 ** math.ceil(math.log2(max(large, 2.0)))
-    return signed_colors(2.0 * circle, full_scale) * alpha.clamp(0.0, 1.0)
+    return signed_colors(2.0 * coc_radius, full_scale) * alpha.clamp(0.0, 1.0)
 
 
 def difference_colors(picture: Tensor, other: Tensor) -> Tensor:
@@ -51,11 +51,12 @@ def difference_colors(picture: Tensor, other: Tensor) -> Tensor:
     return _look_up(SEQUENTIAL, difference / LARGEST_DIFFERENCE)
 
 
-def focus_peaking(sharp: Tensor, seen: Tensor, circle: Tensor, alpha: Tensor) -> Tensor:
+def focus_peaking(sharp: Tensor, seen: Tensor, coc_radius: Tensor, alpha: Tensor) -> Tensor:
     """The picture as the lens saw it, with the edges that are in focus marked red.
 
     Args:
-        sharp, seen: [H, W, 3] without and with the lens's blur. circle: [H, W, 1] radius in pixels, signed or not.
+        sharp, seen: [H, W, 3] without and with the lens's blur.
+        coc_radius: [H, W, 1] radius in pixels, signed or not.
         alpha: [H, W, 1] opacity of the render.
     """
     brightness = sharp.mean(dim=-1)
@@ -63,7 +64,7 @@ def focus_peaking(sharp: Tensor, seen: Tensor, circle: Tensor, alpha: Tensor) ->
     down, right = brightness.diff(dim=0).abs(), brightness.diff(dim=1).abs()
     edge[1:] = down
     edge[:, 1:] = torch.maximum(edge[:, 1:], right)
-    marked = (edge[..., None] > EDGE) & (circle.abs() <= IN_FOCUS_PX) & (alpha > 0.5)
+    marked = (edge[..., None] > EDGE) & (coc_radius.abs() <= IN_FOCUS_PX) & (alpha > 0.5)
     return torch.where(marked, seen.new_tensor(PEAKING), seen)
 
 
@@ -78,4 +79,4 @@ def _table(name: str, device: torch.device) -> Tensor:
     return torch.from_numpy(colors).float().to(device)
 
 
-__all__ = ["circle_colors", "difference_colors", "focus_peaking", "signed_colors"]
+__all__ = ["coc_colors", "difference_colors", "focus_peaking", "signed_colors"]

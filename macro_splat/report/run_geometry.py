@@ -10,6 +10,7 @@ import torch
 from nerfstudio.models.splatfacto import SH2RGB
 from numpy.typing import NDArray
 
+from macro_splat.defocus.thin_lens import depth_of_field, distance_of
 from macro_splat.runs.clean import object_gaussians
 from macro_splat.runs.frame import output_frame
 from macro_splat.runs.views import object_middle, training_poses
@@ -87,8 +88,8 @@ def run_geometry(run: Run) -> RunGeometry:
         focal = run.datamanager.train_dataset.cameras.fx.reshape(-1).double().cpu().numpy()
         inverse = model.lens.inverse_focus_distance().double().cpu().numpy()
         radius = model.lens.aperture_radius().double().cpu().numpy()
-        focus = _inverse(inverse) * to_unit
-        sharp_from, sharp_to = (edge * to_unit for edge in depth_of_field(inverse, radius, focal))
+        focus = distance_of(inverse) * to_unit
+        sharp_from, sharp_to = (edge * to_unit for edge in depth_of_field(inverse, radius * focal, SHARP_PX))
     return RunGeometry(
         unit="mm" if mm is not None else metadata.get("scene_unit"),
         cameras=cameras,
@@ -104,33 +105,9 @@ def run_geometry(run: Run) -> RunGeometry:
     )
 
 
-def depth_of_field(
-    inverse_focus: NDArray[np.float64], aperture_radius: NDArray[np.float64], focal_px: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Nearest and farthest depth with a circle of confusion of at most `SHARP_PX`.
-
-    From the law diameter = 2 · aperture radius · focal length in px · |1/focus − 1/depth|, solved for the depth.
-
-    Args:
-        inverse_focus: [V], 1 / length. aperture_radius: [V], length. focal_px: [V].
-
-    Returns:
-        [V] each, lengths; infinite where the farther end has none.
-    """
-    with np.errstate(divide="ignore"):
-        reach = SHARP_PX / (2 * aperture_radius * focal_px)
-    return _inverse(inverse_focus + reach), _inverse(inverse_focus - reach)
-
-
 def _depths(cameras: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
     """[2, V] the depths between which the points lie for each camera."""
     if not len(points):
         return np.full((2, len(cameras)), np.nan)
     depths = [(pose[:3, 3] - points) @ pose[:3, 2] for pose in cameras]
     return np.array([[depth.min() for depth in depths], [depth.max() for depth in depths]])
-
-
-def _inverse(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1/x; infinite at 0 and below."""
-    positive = values > 0
-    return np.where(positive, 1.0 / np.where(positive, values, 1.0), np.inf)

@@ -65,7 +65,8 @@ class LensUnits:
 
     def sharp_zone(self, lens: VirtualLens, focal_px: float) -> str:
         """From where to where the circle of confusion of a photograph is at most 2 px wide, to 1/10 of that zone."""
-        near, far = (d * self.length for d in depth_of_field(lens.focus_distance, lens.aperture_radius, focal_px, 2.0))
+        sharp = depth_of_field(1.0 / lens.focus_distance, lens.aperture_radius * focal_px, 2.0)
+        near, far = (float(depth) * self.length for depth in sharp)
         if math.isinf(far):
             return f"{near:.4g} {self.name} to infinity"
         digits = max(0, math.ceil(-math.log10(far - near)) + 1)

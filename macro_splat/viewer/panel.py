@@ -354,7 +354,7 @@ class MacroLensPanel(nn.Module):
         """Return the signed radius [H, W, 1] in pixels by a view's own lens, with what the blur model adds to that."""
         blur_model = self._model.blur_model
         assert isinstance(blur_model, LensBlurModel)  # only with a lens there is a panel
-        return blur_model.circle(view, depth, focal_px)
+        return blur_model.coc_radius(view, depth, focal_px)
 
     @torch.no_grad()
     def _training_camera(self, view: int) -> Cameras:

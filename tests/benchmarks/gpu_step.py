@@ -130,7 +130,7 @@ def make_ways(count: int, width: int, height: int, device: str) -> dict[str, Cal
 
     def image() -> None:
         picture, alpha = render("RGB+ED")
-        circle = lens.signed_radius(0, picture[..., 3:], focal)
+        circle = lens.coc_radius(0, picture[..., 3:], focal)
         finish(defocus_picture(picture[..., :3], circle, alpha))
 
     def unfolded() -> None:

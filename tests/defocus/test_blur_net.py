@@ -20,16 +20,16 @@ Mode = Literal["image", "splat"]
 
 
 def make(mode: Mode = "image", views: int = 2, **options: float | bool) -> LensBlurModel:
-    """A head whose lens is focused at 100, with a pupil of 5."""
-    head = make_blur_model(DefocusConfig(mode=mode, **{"blur_net": True, **options}), views)  # type: ignore[arg-type]
-    assert isinstance(head, LensBlurModel)
-    head.lens.set_start(torch.full((views,), 100.0), torch.full((views,), 5.0), torch.full((views,), FOCAL))
-    return head
+    """A blur model whose lens is focused at 100, with a pupil of 5."""
+    blur_model = make_blur_model(DefocusConfig(mode=mode, **{"blur_net": True, **options}), views)  # type: ignore[arg-type]
+    assert isinstance(blur_model, LensBlurModel)
+    blur_model.lens.set_start(torch.full((views,), 100.0), torch.full((views,), 5.0), torch.full((views,), FOCAL))
+    return blur_model
 
 
-def net(head: LensBlurModel) -> BlurNet:
-    assert head.blur_net is not None
-    return head.blur_net
+def net(blur_model: LensBlurModel) -> BlurNet:
+    assert blur_model.blur_net is not None
+    return blur_model.blur_net
 
 
 def shake(blur_net: BlurNet, strength: float, seed: int = 0) -> None:
@@ -78,20 +78,20 @@ def test_making_it_leaves_the_random_numbers_alone() -> None:
 
 @pytest.mark.parametrize("strength", [0.3, 3.0, 1000.0])
 def test_the_bound_holds_whatever_is_learnt(strength: float) -> None:
-    head, plain = make(), make(blur_net=False)
-    shake(net(head), strength)
-    circle, lens_alone = (h.circle(0, ramp(), torch.tensor(FOCAL)) for h in (head, plain))
+    blur_model, plain = make(), make(blur_net=False)
+    shake(net(blur_model), strength)
+    circle, lens_alone = (h.coc_radius(0, ramp(), torch.tensor(FOCAL)) for h in (blur_model, plain))
     assert torch.equal(circle.sign(), lens_alone.sign())
     ratio = (circle / lens_alone).log()
     assert ratio.abs().max() <= BOUND + 1e-5
     assert ratio.abs().max() > 0.01
 
     viewmat, K = camera()
-    head = make("splat")
-    shake(net(head), strength)
+    blur_model = make("splat")
+    shake(net(blur_model), strength)
     scene = gaussians()
     ratio = 0.5 * torch.log(
-        head.blur_gaussians(0, scene, viewmat, K)["blur_variance"]
+        blur_model.blur_gaussians(0, scene, viewmat, K)["blur_variance"]
         / make("splat", blur_net=False).blur_gaussians(0, scene, viewmat, K)["blur_variance"]
     )
     assert ratio.abs().max() <= BOUND + 1e-5
@@ -99,12 +99,12 @@ def test_the_bound_holds_whatever_is_learnt(strength: float) -> None:
 
 
 def test_a_pinhole_and_the_plane_of_focus_stay_sharp() -> None:
-    head = make()
-    shake(net(head), 3.0)
+    blur_model = make()
+    shake(net(blur_model), 3.0)
     in_focus = torch.full((HEIGHT, WIDTH, 1), 100.0)
-    assert head.circle(0, in_focus, torch.tensor(FOCAL)).abs().max() < 1e-3
-    head.lens.set_start(torch.full((2,), 100.0), torch.zeros(2), torch.full((2,), FOCAL))
-    assert head.circle(0, ramp(), torch.tensor(FOCAL)).abs().max() == 0
+    assert blur_model.coc_radius(0, in_focus, torch.tensor(FOCAL)).abs().max() < 1e-3
+    blur_model.lens.set_start(torch.full((2,), 100.0), torch.zeros(2), torch.full((2,), FOCAL))
+    assert blur_model.coc_radius(0, ramp(), torch.tensor(FOCAL)).abs().max() == 0
 
 
 def test_splats_and_pictures_see_the_same_factor() -> None:
@@ -173,37 +173,37 @@ def test_slopes_match_finite_differences(way: str) -> None:
 
 
 def test_depth_informs_it_and_learns_nothing_from_it() -> None:
-    head = make()
-    shake(net(head), 0.3)
+    blur_model = make()
+    shake(net(blur_model), 0.3)
     depth = ramp().requires_grad_()
-    relative = head.lens.relative_depth(0, depth)[..., 0]
+    relative = blur_model.lens.relative_depth(0, depth)[..., 0]
     assert not relative.requires_grad
-    factor = net(head).on_picture(0, depth[..., 0] / 100 - 1, torch.ones(HEIGHT, WIDTH, dtype=torch.bool))
+    factor = net(blur_model).on_picture(0, depth[..., 0] / 100 - 1, torch.ones(HEIGHT, WIDTH, dtype=torch.bool))
     factor.sum().backward()
     assert depth.grad is None
 
 
 def test_the_prior_is_the_mean_square_of_what_was_used() -> None:
-    head = make(blur_net_weight=2.0)
-    blur_net = net(head)
-    assert head.losses()["blur_net_prior"] == 0
+    blur_model = make(blur_net_weight=2.0)
+    blur_net = net(blur_model)
+    assert blur_model.losses()["blur_net_prior"] == 0
     with torch.no_grad():
         blur_net.network[-1].bias.fill_(0.5)  # type: ignore[union-attr, operator]
-    head.circle(0, ramp(), torch.tensor(FOCAL))
-    prior = head.losses()["blur_net_prior"]
+    blur_model.coc_radius(0, ramp(), torch.tensor(FOCAL))
+    prior = blur_model.losses()["blur_net_prior"]
     assert float(prior.detach()) == pytest.approx(2.0 * (BOUND * math.tanh(0.5)) ** 2, rel=1e-5)
     prior.backward()
     assert blur_net.network[-1].bias.grad > 0  # type: ignore[union-attr, operator]
     with torch.no_grad():  # a look in between, at the viewer say, does not take the slope away
-        head.circle(0, ramp(), torch.tensor(FOCAL))
-    assert head.losses()["blur_net_prior"].requires_grad
+        blur_model.coc_radius(0, ramp(), torch.tensor(FOCAL))
+    assert blur_model.losses()["blur_net_prior"].requires_grad
 
 
 def test_its_parameters_have_an_optimizer() -> None:
     for mode in ("image", "splat"):
-        head = make(mode)  # type: ignore[arg-type]
-        grouped = [p for group in head.param_groups().values() for p in group]
-        assert {id(p) for p in head.parameters()} == {id(p) for p in grouped}
+        blur_model = make(mode)  # type: ignore[arg-type]
+        grouped = [p for group in blur_model.param_groups().values() for p in group]
+        assert {id(p) for p in blur_model.parameters()} == {id(p) for p in grouped}
         assert "blur_net" not in make(mode, blur_net=False).param_groups()  # type: ignore[arg-type]
     coc = make_blur_model(DefocusConfig(mode="coc", blur_net=True), 2)
     assert "blur_net" not in coc.param_groups()
@@ -212,38 +212,38 @@ def test_its_parameters_have_an_optimizer() -> None:
 def test_learns_a_curved_field() -> None:
     """The blur of the true lens grows towards the corners: the network finds it from photographs alone."""
     generator = torch.Generator().manual_seed(3)
-    head = make(views=1, blur_net_weight=0.0)
-    assert isinstance(head, ImageBlurModel)
+    blur_model = make(views=1, blur_net_weight=0.0)
+    assert isinstance(blur_model, ImageBlurModel)
     depth, alpha, focal = torch.full((HEIGHT, WIDTH, 1), 125.0), torch.ones(HEIGHT, WIDTH, 1), torch.tensor(FOCAL)
     picture = torch.rand(HEIGHT, WIDTH, 3, generator=generator)
-    lens_alone = head.lens.signed_radius(0, depth, focal)[..., 0].detach()
+    lens_alone = blur_model.lens.coc_radius(0, depth, focal)[..., 0].detach()
     far_out = pixel_positions(HEIGHT, WIDTH).square().sum(dim=-1)
     true_factor = torch.exp(0.3 * (2 * far_out - 0.6))
-    head.config.linear_light = False
+    blur_model.config.linear_light = False
     photograph = disc_blur(picture, lens_alone.abs() * true_factor)
-    optimizer = torch.optim.Adam(head.param_groups()["blur_net"], lr=1e-2)
+    optimizer = torch.optim.Adam(blur_model.param_groups()["blur_net"], lr=1e-2)
     errors = []
     for _ in range(150):
         optimizer.zero_grad()
-        error = (head.blur_picture(0, picture, alpha, depth, focal) - photograph).square().mean()
+        error = (blur_model.blur_picture(0, picture, alpha, depth, focal) - photograph).square().mean()
         error.backward()
         optimizer.step()
         errors.append(float(error.detach()))
     assert errors[-1] < 0.1 * errors[0]
     with torch.no_grad():
-        factor = head.circle(0, depth, focal)[..., 0] / lens_alone
+        factor = blur_model.coc_radius(0, depth, focal)[..., 0] / lens_alone
     before, after = ((f.log() - true_factor.log()).abs().mean() for f in (torch.ones_like(factor), factor))
     assert after < 0.25 * before
 
 
 def test_splats_are_wider_where_the_network_says_so() -> None:
-    head = make("splat", views=1)
-    assert isinstance(head, SplatBlurModel)
+    blur_model = make("splat", views=1)
+    assert isinstance(blur_model, SplatBlurModel)
     with torch.no_grad():
-        net(head).network[-1].bias.fill_(100.0)  # type: ignore[union-attr, operator]
+        net(blur_model).network[-1].bias.fill_(100.0)  # type: ignore[union-attr, operator]
     viewmat, K = camera()
     scene = gaussians()
-    wide = head.blur_gaussians(0, scene, viewmat, K)["blur_variance"]
+    wide = blur_model.blur_gaussians(0, scene, viewmat, K)["blur_variance"]
     plain = make("splat", blur_net=False).blur_gaussians(0, scene, viewmat, K)["blur_variance"]
     torch.testing.assert_close(wide, plain * math.exp(2 * BOUND), rtol=1e-5, atol=0)
     wide.sum().backward()

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from macro_splat.defocus import PerViewLens, blur_sigma_px
-from macro_splat.defocus.per_view_lens import FOCUS_PX_AS_LOG_APERTURE, Origin
+from macro_splat.defocus.per_view_lens import FOCUS_PX_AS_LOG_APERTURE, Origin, PerViewLens
+from macro_splat.defocus.thin_lens import coc_radius_px
 
 
 def bank(focus=(100.0, 120.0, 90.0), aperture=(5.0, 4.0, 0.0), group=None) -> PerViewLens:
@@ -23,7 +23,7 @@ def test_start_values_come_back():
 
 def test_variance_is_the_law():
     depth = torch.linspace(70, 150, 9)
-    sigma = blur_sigma_px(depth, 120.0, 4.0, 500.0)
+    sigma = 0.5 * coc_radius_px(depth, 1 / 120.0, 4.0 * 500.0)
     torch.testing.assert_close(bank().blur_variance(1, depth, 500.0), sigma**2)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from macro_splat.defocus.image_blur import defocus_picture
-from macro_splat.defocus.search import SCALES, SharpView, blur_error, search_focus, search_strength
+from macro_splat.defocus.search import APERTURE_FACTORS, SharpView, blur_error, search_focus, search_strength
 
 STRENGTH = 60.0  # over inverse depths of 0.9 to 1.1: circles of up to 12 pixels
 
@@ -18,7 +18,7 @@ def view(true_focus: float, strength: float = STRENGTH, noise: float = 0.01) -> 
     alpha = torch.ones(60, 80, 1)
     blur = partial(defocus_picture, picture, alpha=alpha)
     photograph = blur(strength * (true_focus - inverse_depth))
-    return SharpView(photograph + noise * torch.randn(60, 80, 3, generator=generator), inverse_depth, alpha, blur)
+    return SharpView(photograph + noise * torch.randn(60, 80, 3, generator=generator), 1.0 / inverse_depth, alpha, blur)
 
 
 @pytest.mark.parametrize("true_focus", [0.88, 0.93, 1.0, 1.06])
@@ -39,7 +39,7 @@ def test_nothing_to_see() -> None:
     assert search_focus(empty, 0.7, STRENGTH)[0] == 0.7
 
 
-@pytest.mark.parametrize("factor", SCALES)
+@pytest.mark.parametrize("factor", APERTURE_FACTORS)
 def test_strength(factor: float) -> None:
     views = [(view(focus, factor * STRENGTH), focus, STRENGTH) for focus in (0.93, 1.06)]
     assert search_strength(views) == factor

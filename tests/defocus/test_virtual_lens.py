@@ -6,27 +6,27 @@ import pytest
 import torch
 
 from macro_splat.defocus.per_view_lens import PerViewLens
-from macro_splat.defocus.thin_lens import circle_of_confusion_px
+from macro_splat.defocus.thin_lens import coc_radius_px
 from macro_splat.defocus.virtual_lens import VirtualLens
 from macro_splat.errors import MacroSplatError
 
 
 def test_circle_is_that_of_the_thin_lens() -> None:
     depth = torch.linspace(0.5, 3.0, 11, dtype=torch.float64)
-    radius = VirtualLens(1.25, 0.02).signed_radius(depth, 800.0)
-    torch.testing.assert_close(2 * radius, circle_of_confusion_px(depth, 1.25, 0.02, 800.0))
+    radius = VirtualLens(1.25, 0.02).coc_radius(depth, 800.0)
+    torch.testing.assert_close(radius, coc_radius_px(depth, 1 / 1.25, 0.02 * 800.0))
     assert radius[0] < 0 < radius[-1]
 
 
 def test_circle_is_that_of_the_learnt_lens() -> None:
-    bank = PerViewLens(2)
-    bank.set_start(torch.tensor([0.9, 1.1]), torch.tensor([0.02, 0.03]), torch.tensor([500.0, 500.0]))
+    learnt = PerViewLens(2)
+    learnt.set_start(torch.tensor([0.9, 1.1]), torch.tensor([0.02, 0.03]), torch.tensor([500.0, 500.0]))
     depth = torch.tensor([[0.0], [0.8], [1.1], [1.5]])
-    torch.testing.assert_close(VirtualLens(1.1, 0.03).signed_radius(depth, 500.0), bank.signed_radius(1, depth, 500.0))
+    torch.testing.assert_close(VirtualLens(1.1, 0.03).coc_radius(depth, 500.0), learnt.coc_radius(1, depth, 500.0))
 
 
 def test_focus_at_infinity() -> None:
-    radius = VirtualLens(math.inf, 0.1).signed_radius(torch.tensor([2.0]), 100.0)
+    radius = VirtualLens(math.inf, 0.1).coc_radius(torch.tensor([2.0]), 100.0)
     torch.testing.assert_close(radius, torch.tensor([-5.0]))
 
 

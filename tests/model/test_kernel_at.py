@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from macro_splat.defocus.kernel import lens_kernel
+from macro_splat.defocus.kernel import kernel_of_coc
+from macro_splat.defocus.thin_lens import coc_radius_px
 from macro_splat.errors import MacroSplatError
 from macro_splat.model.macro_splat_model import MacroSplatModel
 from macro_splat.training.trainer import MacroSplatTrainer
@@ -50,7 +51,9 @@ def test_against_the_lens_that_took_the_photograph(mode: str, shape: str, build:
             kernel = model.kernel_at(view, x, y)
             z = kernel.depth / scale
             assert z == pytest.approx(truth[y, x], abs=1.0)  # Gaussians are thick
-            expected = lens_kernel(z, FOCUS_MM[view], FOCAL_LENGTH_MM / F_NUMBER / 2, focal_px, shape)  # type: ignore[arg-type]
+            strength = FOCAL_LENGTH_MM / F_NUMBER / 2 * focal_px
+            radius = float(coc_radius_px(torch.tensor(z, dtype=torch.float64), 1 / FOCUS_MM[view], strength))
+            expected = kernel_of_coc(2 * radius, shape, z)  # type: ignore[arg-type]
             assert kernel.circle_of_confusion_px == pytest.approx(expected.circle_of_confusion_px, abs=1e-2)
             assert kernel.sigma_px == pytest.approx(expected.sigma_px, abs=1e-2)
             assert kernel.weights.sum() == pytest.approx(1.0)

@@ -172,7 +172,7 @@ def test_virtual_lens_takes_the_place_of_the_views(trainer, model) -> None:
     model.virtual_lens = lens = VirtualLens(0.9 * model.lens_of_view(0).focus_distance, 0.03)
     outputs = render_sharp(model, camera)
     depth = torch.where(outputs["accumulation"] > 0, outputs["depth"], 0.0)
-    circle = lens.signed_radius(depth, camera.fx[0, 0])
+    circle = lens.coc_radius(depth, camera.fx[0, 0])
     expected = defocus_picture(outputs["rgb"], circle, outputs["accumulation"]).clamp(0, 1)
     torch.testing.assert_close(outputs["rgb_blurred"], expected, atol=1e-4, rtol=0)
 

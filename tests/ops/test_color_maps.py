@@ -2,7 +2,7 @@
 
 import torch
 
-from macro_splat.ops.color_maps import IN_FOCUS_PX, circle_colors, difference_colors, focus_peaking, signed_colors
+from macro_splat.ops.color_maps import IN_FOCUS_PX, coc_colors, difference_colors, focus_peaking, signed_colors
 
 
 def test_signs_go_to_opposite_ends() -> None:
@@ -23,13 +23,13 @@ def test_brightness_falls_evenly_to_both_ends() -> None:
 def test_circle_scale_is_a_power_of_two_that_holds_what_is_seen() -> None:
     circle = torch.full((20, 20, 1), 2.6)  # diameter 5.2: full colour at 8
     alpha = torch.ones(20, 20, 1)
-    torch.testing.assert_close(circle_colors(circle, alpha), signed_colors(2 * circle, 8.0))
+    torch.testing.assert_close(coc_colors(circle, alpha), signed_colors(2 * circle, 8.0))
     circle[0, 0] = 100.0  # one pixel does not change it
-    torch.testing.assert_close(circle_colors(circle, alpha)[1:], signed_colors(2 * circle, 8.0)[1:])
+    torch.testing.assert_close(coc_colors(circle, alpha)[1:], signed_colors(2 * circle, 8.0)[1:])
 
 
 def test_nothing_is_black() -> None:
-    assert float(circle_colors(torch.full((4, 4, 1), 3.0), torch.zeros(4, 4, 1)).max()) == 0.0
+    assert float(coc_colors(torch.full((4, 4, 1), 3.0), torch.zeros(4, 4, 1)).max()) == 0.0
 
 
 def test_difference_is_black_where_there_is_none_and_grows() -> None:

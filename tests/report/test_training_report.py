@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from macro_splat.evaluation.pictures import psnr
 from macro_splat.report.events import read_scalars
 from macro_splat.report.measured_views import measure_views
-from macro_splat.report.run_geometry import SHARP_PX, RunGeometry, depth_of_field, run_geometry
+from macro_splat.report.run_geometry import RunGeometry, run_geometry
 from macro_splat.report.training_curves import training_curves
 from macro_splat.report.training_report import write_training_report
 from macro_splat.report.wipe import BUDGET_BYTES, Wipe, wipe_section
@@ -148,22 +148,6 @@ def test_the_viewers_lens_does_not_get_into_the_report(run: Run) -> None:
 
 
 # --- lengths ------------------------------------------------------------------------------------------------------
-
-
-def test_depth_of_field_ends_where_the_blur_reaches_the_limit() -> None:
-    focus, radius, focal = np.array([80.0, 120.0, 400.0]), np.array([6.0, 3.0, 1.0]), np.array([1200.0, 900.0, 800.0])
-    near, far = depth_of_field(1 / focus, radius, focal)
-    for depth in (near, far):
-        np.testing.assert_allclose(2 * radius * focal * np.abs(1 / focus - 1 / depth), SHARP_PX)
-    assert (near < focus).all()
-    assert (focus < far).all()
-
-
-def test_depth_of_field_without_end() -> None:
-    near, far = depth_of_field(np.array([1 / 1e6, 1 / 50]), np.array([1.0, 0.0]), np.array([1000.0, 1000.0]))
-    assert np.isinf(far).all()
-    assert near[0] == pytest.approx(1000, rel=1e-2)  # the hyperfocal distance 2 A f / c
-    assert near[1] == 0
 
 
 def test_the_size_of_a_box() -> None:

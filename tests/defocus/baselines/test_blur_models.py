@@ -1,4 +1,4 @@
-"""The rivals' heads: their formulas against direct ones, and what their descriptions promise."""
+"""The baselines' blur models: their formulas against direct ones, and what their descriptions promise."""
 
 import math
 
@@ -82,14 +82,14 @@ def test_gradients_of_the_gather(generator: torch.Generator) -> None:
 
 
 def test_coc_head_blurs_what_is_out_of_focus(generator: torch.Generator) -> None:
-    head = make_blur_model(DefocusConfig(mode="coc"), 2)
-    assert head.lens is not None
-    head.lens.set_start(torch.tensor([1.0, 2.0]), torch.tensor([0.02, 0.02]), torch.full((2,), 300.0))
+    blur_model = make_blur_model(DefocusConfig(mode="coc"), 2)
+    assert blur_model.lens is not None
+    blur_model.lens.set_start(torch.tensor([1.0, 2.0]), torch.tensor([0.02, 0.02]), torch.full((2,), 300.0))
     picture = torch.rand(20, 24, 3, generator=generator)
     alpha, depth = torch.ones(20, 24, 1), torch.full((20, 24, 1), 1.0).requires_grad_()
     focal = torch.tensor(300.0)
-    torch.testing.assert_close(head.blur_picture(0, picture, alpha, depth, focal), picture, atol=1e-5, rtol=0)
-    blurred = head.blur_picture(1, picture, alpha, depth, focal)
+    torch.testing.assert_close(blur_model.blur_picture(0, picture, alpha, depth, focal), picture, atol=1e-5, rtol=0)
+    blurred = blur_model.blur_picture(1, picture, alpha, depth, focal)
     # σ = R/2 = ½·A·fl·|1/d − 1/z|
     sigma = torch.full((20, 24, 1), 0.5 * 0.02 * 300.0 * 0.5)
     torch.testing.assert_close(blurred, gaussian_gather(picture, sigma))
@@ -120,12 +120,12 @@ def test_gradients_of_apply_kernels(generator: torch.Generator) -> None:
 @pytest.mark.parametrize("stage", range(len(STAGES)))
 def test_kernels_are_normalised_and_grow_by_stages(stage: int, generator: torch.Generator) -> None:
     torch.manual_seed(0)
-    head = PixelKernelBlurModel(3)
-    head.set_progress((stage + 0.5) * STAGE_SHARE)
+    blur_model = PixelKernelBlurModel(3)
+    blur_model.set_progress((stage + 0.5) * STAGE_SHARE)
     divisor, size = STAGES[stage]
     height, width = 48 // divisor, 64 // divisor
     picture, depth = torch.rand(height, width, 3, generator=generator), torch.ones(height, width, 1)
-    kernels, mask = head.kernels_and_mask(1, picture, depth)
+    kernels, mask = blur_model.kernels_and_mask(1, picture, depth)
     assert kernels.shape == (size * size, height, width)
     assert mask.shape == (height, width, 1)
     assert kernels.min() >= 0
@@ -136,42 +136,44 @@ def test_kernels_are_normalised_and_grow_by_stages(stage: int, generator: torch.
 
 
 def test_last_stage_lasts_to_the_end() -> None:
-    head = PixelKernelBlurModel(1)
-    head.set_progress(1.0)
-    kernels, _ = head.kernels_and_mask(0, torch.zeros(16, 16, 3), torch.ones(16, 16, 1))
+    blur_model = PixelKernelBlurModel(1)
+    blur_model.set_progress(1.0)
+    kernels, _ = blur_model.kernels_and_mask(0, torch.zeros(16, 16, 3), torch.ones(16, 16, 1))
     assert len(kernels) == 17 * 17
 
 
 def test_the_network_learns_and_the_sharp_picture_gets_its_gradient(generator: torch.Generator) -> None:
     torch.manual_seed(0)
-    head = PixelKernelBlurModel(2)
-    assert head.losses() == {}
+    blur_model = PixelKernelBlurModel(2)
+    assert blur_model.losses() == {}
     picture = torch.rand(32, 32, 3, generator=generator, requires_grad=True)
     depth = torch.ones(32, 32, 1, requires_grad=True)
-    blurred = head.blur_picture(0, picture, torch.ones(32, 32, 1), depth, torch.tensor(100.0))
-    (loss,) = head.losses().values()
+    blurred = blur_model.blur_picture(0, picture, torch.ones(32, 32, 1), depth, torch.tensor(100.0))
+    (loss,) = blur_model.losses().values()
     assert 0.0 < float(loss) < MASK_WEIGHT
     (blurred.square().mean() + loss).backward()
     assert picture.grad is not None
     assert picture.grad.abs().max() > 0
     assert depth.grad is None  # it only informs the network
-    reached = [p for p in head.param_groups()["blur_net"] if p.grad is not None and p.grad.abs().max() > 0]
-    assert len(reached) == len(list(head.parameters())) - 2 * (len(STAGES) - 1)  # all but the later stages' outputs
+    reached = [p for p in blur_model.param_groups()["blur_net"] if p.grad is not None and p.grad.abs().max() > 0]
+    assert len(reached) == len(list(blur_model.parameters())) - 2 * (
+        len(STAGES) - 1
+    )  # all but the later stages' outputs
 
 
 def test_kernels_learn_a_blur(generator: torch.Generator) -> None:
     torch.manual_seed(0)
-    head = PixelKernelBlurModel(1)
-    head.set_progress(0.0)
+    blur_model = PixelKernelBlurModel(1)
+    blur_model.set_progress(0.0)
     picture, depth = torch.rand(24, 32, 3, generator=generator), torch.ones(24, 32, 1)
     photograph = gaussian_gather(picture, torch.ones(24, 32, 1))
-    optimizer = torch.optim.Adam(head.param_groups()["blur_net"], lr=3e-3)
+    optimizer = torch.optim.Adam(blur_model.param_groups()["blur_net"], lr=3e-3)
     errors = []
     for _ in range(80):
         optimizer.zero_grad()
-        blurred = head.blur_picture(0, picture, torch.ones(24, 32, 1), depth, torch.tensor(100.0))
+        blurred = blur_model.blur_picture(0, picture, torch.ones(24, 32, 1), depth, torch.tensor(100.0))
         error = (blurred - photograph).square().mean()
-        (error + sum(head.losses().values())).backward()
+        (error + sum(blur_model.losses().values())).backward()
         optimizer.step()
         errors.append(float(error.detach()))
     assert errors[-1] < 0.5 * errors[0]
@@ -182,7 +184,7 @@ def test_kernels_learn_a_blur(generator: torch.Generator) -> None:
 
 def test_gaussians_grow_within_bounds_and_only_for_the_blurred_picture(generator: torch.Generator) -> None:
     torch.manual_seed(0)
-    head = CovarianceBlurModel(2)
+    blur_model = CovarianceBlurModel(2)
     gaussians = {
         "means": torch.randn(50, 3, generator=generator),
         "quats": torch.randn(50, 4, generator=generator),
@@ -193,11 +195,11 @@ def test_gaussians_grow_within_bounds_and_only_for_the_blurred_picture(generator
     before = {name: tensor.clone() for name, tensor in gaussians.items()}
     viewmat = torch.eye(4)
     viewmat[2, 3] = 2.0
-    last = head.network[-1]
+    last = blur_model.network[-1]
     assert isinstance(last, torch.nn.Linear)
     with torch.no_grad():
         last.weight.mul_(200.0)  # reach both ends of the clamp
-    widened = head.blur_gaussians(0, gaussians, viewmat, torch.tensor(100.0))
+    widened = blur_model.blur_gaussians(0, gaussians, viewmat, torch.tensor(100.0))
     growth = widened["scales"] / gaussians["scales"]
     assert growth.min() >= 1.0 - 1e-6
     assert growth.max() <= LARGEST + 1e-6
@@ -211,13 +213,13 @@ def test_gaussians_grow_within_bounds_and_only_for_the_blurred_picture(generator
 
 def test_the_widening_can_be_learnt_from_its_start() -> None:
     torch.manual_seed(0)
-    head = CovarianceBlurModel(1)
+    blur_model = CovarianceBlurModel(1)
     gaussians = {"means": torch.zeros(4, 3), "quats": torch.ones(4, 4), "scales": torch.ones(4, 3)}
     viewmat = torch.eye(4)
-    optimizer = torch.optim.Adam(head.param_groups()["blur_net"], lr=1e-3)
+    optimizer = torch.optim.Adam(blur_model.param_groups()["blur_net"], lr=1e-3)
     for _ in range(200):
         optimizer.zero_grad()
-        widened: Tensor = head.blur_gaussians(0, gaussians, viewmat, torch.tensor(1.0))["scales"]
+        widened: Tensor = blur_model.blur_gaussians(0, gaussians, viewmat, torch.tensor(1.0))["scales"]
         (widened - 1.08).square().sum().backward()
         optimizer.step()
     torch.testing.assert_close(widened.detach(), torch.full((4, 3), 1.08), atol=0.01, rtol=0)

@@ -58,7 +58,7 @@ def test_training_moves_the_head_and_lowers_the_loss(name: str, capture: Path, t
     if name == "pixel-kernel":
         assert [sizes[0], sizes[STEPS // 5 + 1], sizes[-1]] == [(12, 16), (24, 32), (48, 64)]
 
-    # The head has no part in what is shown and exported.
+    # The blur model has no part in what is shown and exported.
     model.eval()
     shown = model.get_outputs_for_camera(camera)["rgb"]
     with torch.no_grad():
