@@ -14,7 +14,7 @@ from torch import Tensor
 from macro_splat.ops.blur.layered import Layers, layered_blur
 from macro_splat.ops.blur.nearest import carry_to_nearest
 from macro_splat.ops.extrema import extreme_around, extreme_in_cells
-from macro_splat.ops.srgb.srgb import linear_to_srgb, srgb_to_linear
+from macro_splat.ops.srgb import linear_to_srgb, srgb_to_linear
 
 COVERED = 0.5
 """Opacity from which a pixel's depth is its own; below it is mixed with what lies around."""

@@ -4,6 +4,6 @@
 """
 
 from macro_splat.simd.compilation import device, kernel
-from macro_splat.simd.threads import get_num_threads, run, set_num_threads, take
+from macro_splat.simd.threads import flat, get_num_threads, items, run, set_num_threads, take
 
-__all__ = ["device", "get_num_threads", "kernel", "run", "set_num_threads", "take"]
+__all__ = ["device", "flat", "get_num_threads", "items", "kernel", "run", "set_num_threads", "take"]

@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from macro_splat.simd.compilation import device
 from macro_splat.simd.lanes import fetch_add
 from macro_splat.utils.untraced import untraced
 
+_EMPTY = np.empty(0, np.float32)
 _wanted: int | None = None
 _waiting: SimpleQueue = SimpleQueue()  # what helpers are to do
 _n_helpers = 0
@@ -38,7 +40,7 @@ def set_num_threads(n: int | None) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads kernels use: what was set, else the environment's NUMBA_NUM_THREADS, else torch's number."""
+    """Return how many threads kernels use: as set, else the environment's NUMBA_NUM_THREADS, else torch's number."""
     if _wanted is not None:
         return _wanted
     given = os.environ.get("NUMBA_NUM_THREADS", "")
@@ -52,10 +54,27 @@ def take(queue):  # type: ignore[no-untyped-def]
     return item if item < queue[1] else -1
 
 
+@device
+def items(queue):  # type: ignore[no-untyped-def]
+    """Inside a kernel: iterate over work items until none is left."""
+    item = take(queue)
+    while item >= 0:
+        yield item
+        item = take(queue)
+
+
+def flat(tensor: Tensor | None) -> np.ndarray:
+    """Return the numbers of a tensor as one row, as kernels take them; empty for None.
+
+    It shares the memory of a contiguous tensor, which a kernel may fill.
+    """
+    return _EMPTY if tensor is None else tensor.detach().contiguous().view(-1).numpy()
+
+
 def run(kernel: Callable, n_items: int, *args: Any) -> None:
     """Call `kernel(queue, *args)` on as many threads as are wanted and useful, and wait for all of them.
 
-    The kernel takes its items, 0 ≤ item < n_items, by `take(queue)` until that gives -1.
+    The kernel gets its items, 0 ≤ item < n_items, from `items(queue)`.
     """
     if n_items <= 0:
         return

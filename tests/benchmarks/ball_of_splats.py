@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from macro_splat.ops.rasterizer.options import RasterizeInputs, RasterizeOptions
 from macro_splat.ops.rasterizer.reference import project
 
 COVERAGE = 0.30
@@ -60,11 +61,7 @@ def make_ball(n: int, width: int, height: int) -> Ball:
 
 def count(arguments: dict[str, Tensor], width: int, height: int) -> tuple[int, int]:
     """Covered pixels, and contributing pairs of a pixel and a splat."""
-    geometry = [arguments[name] for name in ("means", "quats", "scales", "viewmats", "Ks")]
-    projection = project(
-        *geometry, width, height, near_plane=0.01, far_plane=1e10, radius_clip=0.0, eps2d=0.3, antialiased=False,
-        blur_variance=None,
-    )  # fmt: skip
+    projection = project(RasterizeInputs(**arguments), RasterizeOptions(width, height))
     order = projection.depths[0].argsort()
     order = order[projection.radii[0, order] > 0]
     means2d, conics = projection.means2d[0, order].numpy(), projection.conics[0, order].numpy()

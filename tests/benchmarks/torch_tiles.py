@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from macro_splat.ops.rasterizer.options import RasterizeInputs, RasterizeOptions
 from macro_splat.ops.rasterizer.reference import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, project, spherical_harmonics
 
 TILE = 16
@@ -33,10 +34,8 @@ def rasterization_torch_tiles(
     tiles_at_once: int = TILES_AT_ONCE,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Render one camera in mode RGB+ED with absgrad: the benchmark's case of `rasterization`."""
-    projection = project(
-        means, quats, scales, viewmats, Ks, width, height, near_plane=0.01, far_plane=1e10, radius_clip=0.0, eps2d=0.3,
-        antialiased=False, blur_variance=None,
-    )  # fmt: skip
+    inputs = RasterizeInputs(means, quats, scales, opacities, colors, viewmats, Ks)
+    projection = project(inputs, RasterizeOptions(width, height))
     means2d = projection.means2d
     directions = means - torch.linalg.inv(viewmats)[0, :3, 3]
     rgb = (spherical_harmonics(directions, colors, sh_degree) + 0.5).clamp_min(0.0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from macro_splat.defocus.image_blur import defocus_picture, extend_radius, front_layer
-from macro_splat.ops.srgb.srgb import linear_to_srgb, srgb_to_linear
+from macro_splat.ops.srgb import linear_to_srgb, srgb_to_linear
 
 SIZE = 64
 EDGE = 30  # the front surface covers columns before this one

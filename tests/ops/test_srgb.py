@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from macro_splat.ops.srgb.srgb import linear_to_srgb, srgb_to_linear
+from macro_splat.ops.srgb import linear_to_srgb, srgb_to_linear
 
 CURVES = [srgb_to_linear, linear_to_srgb]
 

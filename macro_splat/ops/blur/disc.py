@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +30,9 @@ MIN_RADIUS = 1.0 / 32.0
 
 
 def disc_blur(image: Tensor, radius: Tensor) -> Tensor:
-    """Mean of the image over a disc around every pixel. Differentiable in both.
+    """Return the mean of the image over a disc around every pixel, one row of the discs at a time.
+
+    Differentiable in both. In torch's own functions, for any device and dtype; `layered` has kernels for processors.
 
     Args:
         image: [H, W, C] floating point, in linear light where it shows light.
@@ -45,54 +46,8 @@ def disc_blur(image: Tensor, radius: Tensor) -> Tensor:
     """
     if image.dim() != 3 or radius.shape not in (image.shape[:2], (*image.shape[:2], 1)):
         raise ValueError(f"disc_blur: image {list(image.shape)} and radius {list(radius.shape)}, wanted [H,W,C], [H,W]")
-    radius = radius.reshape(image.shape[:2])
-    if image.device.type == "cpu" and image.dtype == radius.dtype == torch.float32:
-        return _FusedDiscBlur.apply(image, radius)
-    return _disc_blur_by_rows(image, radius)
-
-
-def disc_weights(radius: float) -> NDArray[np.float64]:
-    """The weights [K, K] of `disc_blur` for one radius, K odd; they add up to 1."""
-    radius = max(radius, MIN_RADIUS)
-    reach = max(math.ceil(radius - 0.5), 0)
-    across = np.arange(-reach, reach + 1)
-    half = _half_widths(np.array([radius]), np.abs(across))[0][:, None]
-    left, right = np.maximum(across - 0.5, -half), np.minimum(across + 0.5, half)
-    weights = np.maximum(right - left, 0.0)
-    return weights / weights.sum()
-
-
-def _half_widths(radius: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """h(R, dy) of the module's text. [K] radii > 0, [n] rows dy ≥ 0 -> [K, n]"""
-
-    def integral(t: NDArray) -> NDArray:
-        t = np.clip(t / r, -1.0, 1.0)
-        return 0.5 * r * r * (t * np.sqrt(1.0 - t * t) + np.arcsin(t))
-
-    r = radius[:, None]
-    return integral(rows + 0.5) - integral(rows - 0.5)
-
-
-def half_width_table(largest: float) -> NDArray[np.float64]:
-    """A table that goes up to the radius ``largest``, or as far as tables go."""
-    # Rows from the centre up that the disc touches, in steps of eight so that few tables are made.
-    rows = math.ceil(min(TABLE_ROWS - 9.0, largest) + 0.5) + 1  # in this order, not-a-number gives the largest
-    return _table(8 * math.ceil(rows / 8))
-
-
-@cache
-def _table(rows: int) -> NDArray[np.float64]:
-    """Half-widths for radii k / TABLE_STEPS, k = 0 … up to the largest that needs only this many rows. [K, rows]"""
-    radius = np.arange(TABLE_STEPS * rows - TABLE_STEPS // 2 + 1) / TABLE_STEPS
-    radius[0] = 1.0  # of no use: MIN_RADIUS is one step
-    table = _half_widths(radius, np.arange(rows))
-    table[0] = 0.0
-    return table
-
-
-def _disc_blur_by_rows(image: Tensor, radius: Tensor) -> Tensor:
-    """The same in torch's own functions, one row of the discs at a time."""
     height, width, _ = image.shape
+    radius = radius.reshape(height, width)
     sums = torch.nn.functional.pad(image.cumsum(dim=1), (0, 0, 1, 1))
     sums[:, -1] = sums[:, -2]
     radius = radius.clamp(min=MIN_RADIUS)
@@ -125,31 +80,40 @@ def _disc_blur_by_rows(image: Tensor, radius: Tensor) -> Tensor:
     return total / area[..., None]
 
 
-class _FusedDiscBlur(torch.autograd.Function):
-    """The same by kernels for the CPU."""
-
-    @staticmethod
-    def forward(ctx: Any, image: Tensor, radius: Tensor) -> Tensor:
-        from macro_splat.ops.blur.disc_cpu import blur  # starts the compiler, so only where it is used
-
-        image, radius = image.contiguous(), radius.contiguous()
-        blurred = torch.empty_like(image)
-        ctx.table = half_width_table(float(radius.detach().max()) if radius.numel() else 0.0)
-        ctx.state = blur(_flat(image), _flat(radius), ctx.table, _flat(blurred), *image.shape)
-        ctx.save_for_backward(radius, blurred)
-        return blurred
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        from macro_splat.ops.blur.disc_cpu import blur_backward
-
-        radius, blurred = ctx.saved_tensors
-        upstream = upstream.contiguous()
-        gradient, by_radius = torch.empty_like(upstream), torch.empty_like(radius)
-        arguments = (_flat(radius), ctx.table, _flat(blurred), ctx.state, _flat(upstream))
-        blur_backward(*arguments, _flat(gradient), _flat(by_radius), *upstream.shape)
-        return gradient, by_radius
+def disc_weights(radius: float) -> NDArray[np.float64]:
+    """Return the weights [K, K] of `disc_blur` for one radius, K odd; they add up to 1."""
+    radius = max(radius, MIN_RADIUS)
+    reach = max(math.ceil(radius - 0.5), 0)
+    across = np.arange(-reach, reach + 1)
+    half = _half_widths(np.array([radius]), np.abs(across))[0][:, None]
+    left, right = np.maximum(across - 0.5, -half), np.minimum(across + 0.5, half)
+    weights = np.maximum(right - left, 0.0)
+    return weights / weights.sum()
 
 
-def _flat(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().reshape(-1).numpy()
+def _half_widths(radius: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return h(R, dy) of the module's text. [K] radii > 0, [n] rows dy ≥ 0 -> [K, n]"""
+
+    def integral(t: NDArray) -> NDArray:
+        t = np.clip(t / r, -1.0, 1.0)
+        return 0.5 * r * r * (t * np.sqrt(1.0 - t * t) + np.arcsin(t))
+
+    r = radius[:, None]
+    return integral(rows + 0.5) - integral(rows - 0.5)
+
+
+def half_width_table(largest: float) -> NDArray[np.float64]:
+    """Return a table that goes up to the radius ``largest``, or as far as tables go."""
+    # Rows from the centre up that the disc touches, in steps of eight so that few tables are made.
+    rows = math.ceil(min(TABLE_ROWS - 9.0, largest) + 0.5) + 1  # in this order, not-a-number gives the largest
+    return _table(8 * math.ceil(rows / 8))
+
+
+@cache
+def _table(rows: int) -> NDArray[np.float64]:
+    """Return half-widths of radii k / TABLE_STEPS, from 0 to the largest that needs only this many rows. [K, rows]"""
+    radius = np.arange(TABLE_STEPS * rows - TABLE_STEPS // 2 + 1) / TABLE_STEPS
+    radius[0] = 1.0  # of no use: MIN_RADIUS is one step
+    table = _half_widths(radius, np.arange(rows))
+    table[0] = 0.0
+    return table

@@ -1,8 +1,12 @@
 """The layered disc blur for processors.
 
 Everything that is gathered lies side by side in eight lanes: the light P, and the front layer's part of it mP and share
-m; what is of the back layer is the difference. As in `disc_blur_kernels`, running sums of rows are read where a disc
-begins and ends, and their slopes are collected in strips, one for each band of rows, added up in their order.
+m; what is of the back layer is the difference.
+
+Forward: running sums of all rows, then for every pixel the difference of two of their values per row of its disc.
+Backward: the slope on a running sum's values is collected where the forward pass read them, and a running sum from the
+right turns it into the slope on the pixels. Pixels of several rows collect in the same place, so each band of rows
+collects in a strip of its own, and the strips are added up in their order: results do not depend on the threads.
 
 Sums are kept in float32: at the end of a white row of 6,000 pixels they are good to 0.0003.
 """
@@ -12,58 +16,94 @@ Sums are kept in float32: at the end of a white row of 6,000 pixels they are goo
 
 from __future__ import annotations
 
-import numpy as np
+import math
+from typing import Any, NamedTuple
 
-from macro_splat.ops.blur.disc import MIN_RADIUS
-from macro_splat.ops.blur.disc_cpu import half_width, lookup
-from macro_splat.ops.blur.layered import SEEN
-from macro_splat.simd import device, kernel, run, take
+import numpy as np
+import torch
+from torch import Tensor
+
+from macro_splat.ops.blur.disc import MIN_RADIUS, TABLE_STEPS, half_width_table
+from macro_splat.ops.blur.layers import MIN_SEEN, Layers
+from macro_splat.simd import device, flat, items, kernel, run
 from macro_splat.simd.lanes import f32x8, iota, lane_sum, load, peek, poke, select, store
 
 _BAND = 16  # rows per work item
-_MIN, _SEEN = np.float32(MIN_RADIUS), np.float32(SEEN)
-_MOST = np.float32(1e6)
+_STEPS, _MIN, _SEEN = np.float64(TABLE_STEPS), np.float32(MIN_RADIUS), np.float32(MIN_SEEN)
+_MAX = np.float32(1e6)
 _LANES = 8  # light 0..2, of the front layer 4..6, share of the front layer 7
 
 
-def blur(light, plan, table, blurred, height, width):
-    """Fill `blurred`, float32 [H·W·3]; return what the backward pass needs.
+class Plan(NamedTuple):
+    """What is blurred how; of all pixels."""
 
-    `light` [H·W·3], `table` [K, rows] of half-widths, `plan`: radius, own, carried, share, front and back radius
-    [H·W], float32, and kind [H·W] int8, see `_FusedLayeredBlur`.
-    """
-    sums = np.empty(height * (width + 2) * _LANES, dtype=np.float32)
-    # Of each pixel: mean of its one or front disc, mean of its back disc, and the areas of both.
-    means = np.empty(height * width * 2 * _LANES, dtype=np.float32)
-    areas = np.empty(height * width * 2, dtype=np.float32)
-    bands = -(-height // _BAND)
-    run(_sum_rows, bands, light, plan[3], sums, height, width)
-    run(_blur_rows, bands, sums, *plan, table, blurred, means, areas, height, width)
-    return sums, means, areas
+    radius: np.ndarray
+    """Of the pixel's own disc, pixels. float32 [H·W]"""
+    own: np.ndarray
+    """How far that radius counts, 0..1; the rest is `carried`. float32 [H·W]"""
+    carried: np.ndarray
+    """Radius from elsewhere. float32 [H·W]"""
+    share: np.ndarray
+    """Of the front layer, 0..1. float32 [H·W]"""
+    front_radius: np.ndarray
+    """Of the front layer where it is not the pixel's own. float32 [H·W]"""
+    back_radius: np.ndarray
+    """Of the back layer where it is not the pixel's own. float32 [H·W]"""
+    kind: np.ndarray
+    """0: one surface; at an edge, 1: of neither layer, 2: of the front one, 3: of the back one. int8 [H·W]"""
+    table: np.ndarray
+    """Half-widths, see `half_width_table`. float64 [K, rows]"""
 
 
-def blur_backward(plan, table, state, upstream, gradient, by_radius, height, width):
-    """Fill `gradient` [H·W·3] and `by_radius` [H·W] with the derivatives by light and radius, given `upstream`'s."""
-    sums, means, areas = state
-    bands = -(-height // _BAND)
-    first_row = np.arange(bands) * _BAND
-    reach = np.empty(bands, dtype=np.int64)
-    run(_reach_of_bands, bands, *plan, reach, height, width)
-    top = np.maximum(first_row - reach, 0)
-    bottom = np.minimum(first_row + _BAND + reach, height)  # exclusive
-    offset = np.concatenate([[0], np.cumsum(bottom - top)])
-    strips = np.zeros(offset[-1] * (width + 2) * _LANES, dtype=np.float32)
-    given = (sums, *plan, table, means, areas, upstream)
-    run(_spread_rows, bands, *given, top, offset, strips, by_radius, height, width)
-    run(_collect_rows, bands, plan[3], top, bottom, offset, strips, gradient, height, width)
+class FusedLayeredBlur(torch.autograd.Function):
+    """`layered_blur` in one go over the pixels."""
+
+    @staticmethod
+    def forward(ctx: Any, light: Tensor, radius: Tensor, own: Tensor, carried: Tensor, layers: Layers | None) -> Tensor:
+        height, width = radius.shape
+        pixels, bands = height * width, -(-height // _BAND)
+        ctx.plan = plan = _plan(radius, own, carried, layers)
+        blurred = light.new_empty(light.shape)
+        sums = np.empty(height * (width + 2) * _LANES, dtype=np.float32)
+        # Of each pixel: mean of its one or front disc, mean of its back disc, and the areas of both.
+        means, areas = np.empty(pixels * 2 * _LANES, dtype=np.float32), np.empty(pixels * 2, dtype=np.float32)
+        run(_sum_rows, bands, flat(light), plan.share, sums, height, width)
+        run(_blur_rows, bands, sums, plan, flat(blurred), means, areas, height, width)
+        ctx.shape, ctx.state = radius.shape, (sums, plan, means, areas)
+        return blurred
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        height, width = ctx.shape
+        bands = -(-height // _BAND)
+        gradient, by_radius = upstream.new_empty(upstream.shape), upstream.new_empty(ctx.shape)
+        first_row = np.arange(bands) * _BAND
+        reach = np.empty(bands, dtype=np.int64)
+        run(_reach_of_bands, bands, ctx.plan, reach, height, width)
+        top = np.maximum(first_row - reach, 0)
+        bottom = np.minimum(first_row + _BAND + reach, height)  # exclusive
+        offset = np.concatenate([[0], np.cumsum(bottom - top)])
+        strips = np.zeros(offset[-1] * (width + 2) * _LANES, dtype=np.float32)
+        run(_spread_rows, bands, *ctx.state, flat(upstream), top, offset, strips, flat(by_radius), height, width)
+        run(_collect_rows, bands, ctx.plan.share, top, bottom, offset, strips, flat(gradient), height, width)
+        return gradient, by_radius, None, None, None
+
+
+def _plan(radius: Tensor, own: Tensor, carried: Tensor, layers: Layers | None) -> Plan:
+    largest = max(float(radius.detach().max()), float(carried.max()))
+    if layers is None:
+        none = flat(torch.zeros_like(carried))
+        planes, kind = (none, none, none), np.zeros(radius.numel(), np.int8)
+    else:
+        planes = (flat(layers.share), flat(layers.front_radius), flat(layers.back_radius))
+        kind = flat(layers.edge.to(torch.int8) + (layers.edge & layers.in_front) + 2 * (layers.edge & layers.behind))
+        largest = max(largest, float(layers.front_radius.max()), float(layers.back_radius.max()))
+    return Plan(flat(radius), flat(own), flat(carried), *planes, kind, half_width_table(largest))
 
 
 @kernel
 def _sum_rows(queue, light, share, sums, height, width):
-    while True:
-        band = take(queue)
-        if band < 0:
-            break
+    for band in items(queue):
         for y in range(band * _BAND, min((band + 1) * _BAND, height)):
             p0 = p1 = p2 = m0 = m1 = m2 = m = 0.0
             at = y * (width + 2) * _LANES
@@ -95,16 +135,40 @@ def _span(x, half, width):
 
 
 @device
+def _lookup(table, radius):
+    """Where the table holds a radius, and how many rows its disc has: its row, -1 if it is too large, and the share."""
+    at = np.float64(radius) * _STEPS
+    k = int(at)
+    if k + 1 < table.shape[0]:
+        return k, at - k, table.shape[1]
+    return -1, np.float64(radius), int(radius + 1.5)
+
+
+@device
+def _half_width(table, k, share, dy):
+    """Half-width of a disc in a row, and its slope by the radius. `k`, `share`: of `_lookup`."""
+    if k >= 0:
+        growth = table[k + 1, dy] - table[k, dy]
+        return table[k, dy] + growth * share, growth * _STEPS
+    inner, outer = (dy - 0.5) / share, min((dy + 0.5) / share, 1.0)
+    if inner >= 1.0:
+        return 0.0, 0.0
+    angle = math.asin(outer) - math.asin(inner)
+    chords = outer * math.sqrt(1.0 - outer * outer) - inner * math.sqrt(1.0 - inner * inner)
+    return 0.5 * share * share * (chords + angle), share * angle
+
+
+@device
 def _gather(sums, table, radius, y, x, height, width):
     """Mean of all lanes over the disc, and its area within the image."""
     pitch = (width + 2) * _LANES
     if radius <= _MIN:
         at = y * pitch + x * _LANES
         return load(sums, at + _LANES) - load(sums, at), np.float32(1.0)
-    k, share, rows = lookup(table, radius)
+    k, share, rows = _lookup(table, radius)
     covered, total = 0.0, f32x8(0.0)
     for dy in range(min(rows, height)):
-        half, _ = half_width(table, k, share, dy)
+        half, _ = _half_width(table, k, share, dy)
         if half == 0.0:
             break
         left, right, i, j, u, v = _span(x, half, width)
@@ -124,7 +188,7 @@ def _gather(sums, table, radius, y, x, height, width):
 @device
 def _sane(radius):
     """Not a number counts as none; nothing changes beyond the size of any image."""
-    return min(radius, _MOST) if radius > 0.0 else np.float32(0.0)
+    return min(radius, _MAX) if radius > 0.0 else np.float32(0.0)
 
 
 @device
@@ -139,29 +203,11 @@ def _radii(radius, own, carried, front_radius, back_radius, kind, pixel):
 
 
 @kernel
-def _blur_rows(
-    queue,
-    sums,
-    radius,
-    own,
-    carried,
-    share,
-    front_radius,
-    back_radius,
-    kind,
-    table,
-    blurred,
-    means,
-    areas,
-    height,
-    width,
-):
+def _blur_rows(queue, sums, plan, blurred, means, areas, height, width):
+    radius, own, carried, _, front_radius, back_radius, kind, table = plan
     near = np.empty(_LANES, dtype=np.float32)
     far = np.empty(_LANES, dtype=np.float32)
-    while True:
-        band = take(queue)
-        if band < 0:
-            break
+    for band in items(queue):
         for y in range(band * _BAND, min((band + 1) * _BAND, height)):
             for x in range(width):
                 pixel = y * width + x
@@ -208,10 +254,10 @@ def _spread(strips, shift, sums, table, radius, area, slope, mean, y, x, height,
         store(strips, at + _LANES, load(strips, at + _LANES) + slope)
         return np.float32(0.0)
     part = slope * (np.float32(1.0) / area)
-    k, share, rows = lookup(table, radius)
+    k, share, rows = _lookup(table, radius)
     growing, borders = 0.0, f32x8(0.0)  # of the area, and of the sum
     for dy in range(min(rows, height)):
-        half, growth = half_width(table, k, share, dy)
+        half, growth = _half_width(table, k, share, dy)
         if half == 0.0:
             break
         left, right, i, j, u, v = _span(x, half, width)
@@ -234,14 +280,9 @@ def _spread(strips, shift, sums, table, radius, area, slope, mean, y, x, height,
 
 
 @kernel
-def _spread_rows(
-    queue, sums, radius, own, carried, share, front_radius, back_radius, kind, table, means, areas, upstream,
-    top, offset, strips, by_radius, height, width,
-):  # fmt: skip
-    while True:
-        band = take(queue)
-        if band < 0:
-            break
+def _spread_rows(queue, sums, plan, means, areas, upstream, top, offset, strips, by_radius, height, width):
+    radius, own, carried, _, front_radius, back_radius, kind, table = plan
+    for band in items(queue):
         shift = offset[band] - top[band]
         for y in range(band * _BAND, min((band + 1) * _BAND, height)):
             for x in range(width):
@@ -281,11 +322,9 @@ def _spread_rows(
 
 
 @kernel
-def _reach_of_bands(queue, radius, own, carried, share, front_radius, back_radius, kind, reach, height, width):
-    while True:
-        band = take(queue)
-        if band < 0:
-            break
+def _reach_of_bands(queue, plan, reach, height, width):
+    radius, own, carried, _, front_radius, back_radius, kind, _ = plan
+    for band in items(queue):
         largest = np.float32(0.0)
         for pixel in range(band * _BAND * width, min((band + 1) * _BAND, height) * width):
             whole, front, back = _radii(radius, own, carried, front_radius, back_radius, kind, pixel)
@@ -299,10 +338,7 @@ def _reach_of_bands(queue, radius, own, carried, share, front_radius, back_radiu
 def _collect_rows(queue, share, top, bottom, offset, strips, gradient, height, width):
     line = np.empty((width + 2) * _LANES, dtype=np.float32)
     pitch = (width + 2) * _LANES
-    while True:
-        band = take(queue)
-        if band < 0:
-            break
+    for band in items(queue):
         for y in range(band * _BAND, min((band + 1) * _BAND, height)):
             line[:] = 0.0
             for other in range(top.shape[0]):

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from macro_splat.simd import kernel, run, take
+from macro_splat.simd import items, kernel, run
 from macro_splat.simd.lanes import LANES, i32x8, lane_max, load, minimum, peek, poke, select, store
 
 _BAND = 16  # rows per work item
@@ -37,10 +37,7 @@ def nearest_known(values, known, limit):
 @kernel
 def _scan_rows(queue, known, off, column, height, width):
     pitch = width + LANES
-    while True:
-        band = take(queue)
-        if band < 0:
-            break
+    for band in items(queue):
         for y in range(band * _BAND, min((band + 1) * _BAND, height)):
             last = -_NONE
             for x in range(width):
@@ -64,10 +61,7 @@ def _scan_columns(queue, values, off, column, limit, carried, distance, height, 
     pitch = width + LANES
     rows = np.empty(LANES, dtype=np.int32)
     squares = np.empty(LANES, dtype=np.int32)
-    while True:
-        band = take(queue)
-        if band < 0:
-            break
+    for band in items(queue):
         for y in range(band * _BAND, min((band + 1) * _BAND, height)):
             for x in range(0, width, LANES):
                 best, row = load(off, y * pitch + x), i32x8(y)

@@ -14,83 +14,73 @@ import torch
 from torch import Tensor
 
 from macro_splat.errors import MacroSplatError
-from macro_splat.ops.rasterizer.rasterization import TILE_SIZE, RasterizeMode, RenderMode
+from macro_splat.ops.rasterizer.features import blended_backgrounds, blended_features, expected_depth
+from macro_splat.ops.rasterizer.options import TILE_SIZE, RasterizeInputs, RasterizeOptions
 
 ALPHA_MIN = 1.0 / 255.0
 
 
-def rasterization_gsplat(
-    means: Tensor,
-    quats: Tensor,
-    scales: Tensor,
-    opacities: Tensor,
-    colors: Tensor,
-    viewmats: Tensor,
-    Ks: Tensor,
-    width: int,
-    height: int,
-    *,
-    near_plane: float,
-    far_plane: float,
-    radius_clip: float,
-    eps2d: float,
-    sh_degree: int | None,
-    backgrounds: Tensor | None,
-    render_mode: RenderMode,
-    absgrad: bool,
-    rasterize_mode: RasterizeMode,
-    blur_variance: Tensor | None,
-    channel_chunk: int,
-) -> tuple[Tensor, Tensor, dict[str, Any]]:
+def rasterization_gsplat(inputs: RasterizeInputs, options: RasterizeOptions) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Render as `rasterization` does, whose checked arguments these are, on CUDA.
 
     Raises:
         MacroSplatError: gsplat is not installed.
     """
     gsplat = _import_gsplat()
-    if blur_variance is None:
-        return gsplat.rasterization(
-            means,
-            quats,
-            scales,
-            opacities,
-            colors,
-            viewmats,
-            Ks,
-            width,
-            height,
-            near_plane=near_plane,
-            far_plane=far_plane,
-            radius_clip=radius_clip,
-            eps2d=eps2d,
-            sh_degree=sh_degree,
-            packed=False,
-            tile_size=TILE_SIZE,
-            backgrounds=backgrounds,
-            render_mode=render_mode,
-            absgrad=absgrad,
-            rasterize_mode=rasterize_mode,
-            channel_chunk=channel_chunk,
-        )
+    if inputs.blur_variance is None:
+        tensors = {name: tensor for name, tensor in vars(inputs).items() if name != "blur_variance"}
+        return gsplat.rasterization(**tensors, **vars(options), packed=False, tile_size=TILE_SIZE)
+    radii, means2d, depths, conics, opacities = _project(gsplat, inputs, options, inputs.blur_variance)
 
+    def spherical_harmonics(directions: Tensor, coefficients: Tensor) -> Tensor:
+        drawn = (radii if radii.dim() == 2 else radii[..., 0]) > 0
+        return gsplat.spherical_harmonics(options.sh_degree, directions, coefficients, masks=drawn)
+
+    features = blended_features(inputs, options, depths, spherical_harmonics)
+    n_cameras, tiles = len(inputs.viewmats), (options.tile_columns, options.tile_rows)
+    tiles_per_gauss, isect_ids, flatten_ids = gsplat.isect_tiles(
+        means2d, radii, depths, TILE_SIZE, *tiles, packed=False
+    )
+    isect_offsets = gsplat.isect_offset_encode(isect_ids, n_cameras, *tiles)
+    lists = {"isect_offsets": isect_offsets, "flatten_ids": flatten_ids}
+    render, alphas = _composite(gsplat, inputs, options, (means2d, conics, opacities), features, lists)
+    info = options.info(
+        n_cameras,
+        radii=radii,
+        means2d=means2d,
+        depths=depths,
+        conics=conics,
+        opacities=opacities,
+        tiles_per_gauss=tiles_per_gauss,
+        isect_ids=isect_ids,
+        **lists,
+    )
+    return render, alphas, info
+
+
+def _project(
+    gsplat: ModuleType, inputs: RasterizeInputs, options: RasterizeOptions, blur_variance: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return radii in the layout of the gsplat at hand, centres, depths, conics and opacities, all with the blur."""
+    width, height = options.width, options.height
     # gsplat drops what lies outside the image before the blur could bring it in, so it projects onto a wider image.
     margin = blur_margin(blur_variance, width, height)
-    shift = torch.zeros_like(Ks)
+    shift = torch.zeros_like(inputs.Ks)
     shift[:, :2, 2] = margin
     radii, means2d, depths, conics, compensations = gsplat.fully_fused_projection(
-        means,
+        inputs.means,
         None,
-        quats,
-        scales,
-        viewmats,
-        Ks + shift,
+        inputs.quats,
+        inputs.scales,
+        inputs.viewmats,
+        inputs.Ks + shift,
         width + 2 * margin,
         height + 2 * margin,
-        eps2d=eps2d,
-        near_plane=near_plane,
-        far_plane=far_plane,
+        eps2d=options.eps2d,
+        near_plane=options.near_plane,
+        far_plane=options.far_plane,
         packed=False,
-        calc_compensations=rasterize_mode == "antialiased",
+        calc_compensations=options.antialiased,
     )
     per_axis = radii.dim() == 3
     projected = (radii > 0).all(-1) if per_axis else radii > 0
@@ -98,69 +88,46 @@ def rasterization_gsplat(
     # What was dropped holds uninitialised numbers, which must not reach a gradient even when multiplied by zero.
     conics = torch.where(projected[..., None], conics, conics.new_tensor([1.0, 0.0, 1.0]))
     conics, factors = dilate(conics, blur_variance)
-    opacities = opacities[None] * factors
+    opacities = inputs.opacities[None] * factors
     if compensations is not None:
         opacities = opacities * compensations
     with torch.no_grad():
-        radii = _radii(_extents(conics, opacities, per_axis), means2d, projected, width, height, radius_clip)
-    features = _features(gsplat, colors, means, viewmats, depths, radii[..., 0] > 0, sh_degree, render_mode)
-    radii = radii if per_axis else radii[..., 0].contiguous()
-    if backgrounds is not None and render_mode != "RGB":
-        depth_background = torch.zeros_like(backgrounds[:, :1])
-        parts = [depth_background] if render_mode in ("D", "ED") else [backgrounds, depth_background]
-        backgrounds = torch.cat(parts, dim=-1)
+        extents = _extents(conics, opacities, per_axis)
+        radii = _radii(extents, means2d, projected, width, height, options.radius_clip)
+    return radii if per_axis else radii[..., 0].contiguous(), means2d, depths, conics, opacities
 
-    n_cameras = len(viewmats)
-    tile_width, tile_height = math.ceil(width / TILE_SIZE), math.ceil(height / TILE_SIZE)
-    tiles_per_gauss, isect_ids, flatten_ids = gsplat.isect_tiles(
-        means2d, radii, depths, TILE_SIZE, tile_width, tile_height, packed=False
-    )
-    isect_offsets = gsplat.isect_offset_encode(isect_ids, n_cameras, tile_width, tile_height)
 
-    chunks, render_alphas = [], None
-    for first in range(0, features.shape[-1], channel_chunk):
-        part = slice(first, first + channel_chunk)
-        chunk, alphas = gsplat.rasterize_to_pixels(
+def _composite(
+    gsplat: ModuleType,
+    inputs: RasterizeInputs,
+    options: RasterizeOptions,
+    splats: tuple[Tensor, Tensor, Tensor],
+    features: Tensor,
+    lists: dict[str, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Blend `splats`, their centres, conics and opacities, into images: some channels at once."""
+    means2d, conics, opacities = splats
+    backgrounds = blended_backgrounds(inputs, options)
+    chunks, alphas = [], []
+    for first in range(0, features.shape[-1], options.channel_chunk):
+        part = slice(first, first + options.channel_chunk)
+        chunk, alpha = gsplat.rasterize_to_pixels(
             means2d,
             conics,
             features[..., part],
             opacities,
-            width,
-            height,
+            options.width,
+            options.height,
             TILE_SIZE,
-            isect_offsets,
-            flatten_ids,
+            *lists.values(),
             backgrounds=None if backgrounds is None else backgrounds[..., part],
             packed=False,
-            absgrad=absgrad,
+            absgrad=options.absgrad,
         )
         chunks.append(chunk)
-        render_alphas = alphas if render_alphas is None else render_alphas  # of all chunks the same
-    assert render_alphas is not None
+        alphas.append(alpha)  # of all chunks the same
     render = torch.cat(chunks, dim=-1) if len(chunks) > 1 else chunks[0]
-    if render_mode in ("ED", "RGB+ED"):
-        render = torch.cat([render[..., :-1], render[..., -1:] / render_alphas.clamp_min(1e-10)], dim=-1)
-
-    info = {
-        "camera_ids": None,
-        "gaussian_ids": None,
-        "radii": radii,
-        "means2d": means2d,
-        "depths": depths,
-        "conics": conics,
-        "opacities": opacities,
-        "tile_width": tile_width,
-        "tile_height": tile_height,
-        "tiles_per_gauss": tiles_per_gauss,
-        "isect_ids": isect_ids,
-        "flatten_ids": flatten_ids,
-        "isect_offsets": isect_offsets,
-        "width": width,
-        "height": height,
-        "tile_size": TILE_SIZE,
-        "n_cameras": n_cameras,
-    }
-    return render, render_alphas, info
+    return expected_depth(render, alphas[0]) if options.expected_depth else render, alphas[0]
 
 
 def dilate(conics: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
@@ -208,29 +175,6 @@ def _radii(extents: Tensor, means2d: Tensor, projected: Tensor, width: int, heig
     touches = ((means2d + extents > 0) & (means2d - extents < size)).all(-1)
     drawn = projected & touches & (extents > 0).all(-1) & (extents > radius_clip).any(-1)
     return torch.where(drawn[..., None], extents.clamp_max(2**30), 0.0).int()
-
-
-def _features(
-    gsplat: ModuleType,
-    colors: Tensor,
-    means: Tensor,
-    viewmats: Tensor,
-    depths: Tensor,
-    drawn: Tensor,
-    sh_degree: int | None,
-    render_mode: RenderMode,
-) -> Tensor:
-    """What is blended: colours, depths or both. [C, N, X]"""
-    if render_mode in ("D", "ED"):
-        return depths[..., None]
-    if sh_degree is not None:
-        directions = means[None] - torch.linalg.inv(viewmats)[:, None, :3, 3]
-        coefficients = colors[None].expand(len(viewmats), *colors.shape)
-        colors = gsplat.spherical_harmonics(sh_degree, directions, coefficients, masks=drawn)
-        colors = (colors + 0.5).clamp_min(0.0)
-    elif colors.dim() == 2:
-        colors = colors[None].expand(len(viewmats), *colors.shape)
-    return colors if render_mode == "RGB" else torch.cat([colors, depths[..., None]], dim=-1)
 
 
 def _import_gsplat() -> ModuleType:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from macro_splat.ops.rasterizer.options import TILE_SIZE, RasterizeInputs, RasterizeMode, RasterizeOptions, RenderMode
 from macro_splat.utils.untraced import untraced
-
-RenderMode = Literal["RGB", "D", "ED", "RGB+D", "RGB+ED"]
-RasterizeMode = Literal["classic", "antialiased"]
-
-MAX_SH_DEGREE = 3
-TILE_SIZE = 16
 
 
 def rasterization(
@@ -59,27 +54,10 @@ def rasterization(
             spherical harmonics, [N, K, 3] with K ≥ (sh_degree + 1)².
         viewmats: world to camera, OpenCV axes (z forward). [C, 4, 4]
         Ks: pinhole intrinsics in pixels, no skew. [C, 3, 3]
-        width: of the images, pixels.
-        height: of the images, pixels.
-        near_plane: Gaussians with their centre nearer than this are left out, world units.
-        far_plane: likewise those farther than this.
-        radius_clip: Gaussians whose radius on the image is at most this are left out, pixels.
-        eps2d: added to the diagonal of each projected covariance, pixels².
-        sh_degree: how many bands of `colors` to use, 0 to 3; None for plain features.
-        packed: only False.
-        tile_size: only 16.
+        width, height, near_plane, far_plane, radius_clip, eps2d, sh_degree, render_mode, absgrad, rasterize_mode,
+            channel_chunk: see `RasterizeOptions`.
         backgrounds: features behind everything, [C, D]; None is black. The depth channel's is 0.
-        render_mode: "RGB" gives the features, "D" the accumulated depth, "ED" the expected depth (D / alpha),
-            "RGB+D" and "RGB+ED" both, depth last.
-        sparse_grad: only False.
-        absgrad: let `backward` set `info["means2d"].absgrad` to the sum over pixels of |∂L/∂means2d| (AbsGS,
-            arXiv:2404.10484). [C, N, 2]
-        rasterize_mode: "antialiased" scales opacities by √(det Σ / det (Σ + eps2d·I)) (Mip-Splatting,
-            arXiv:2311.16493).
-        channel_chunk: the most channels that gsplat renders at once on CUDA; the result does not depend on it.
-        distributed: only False.
-        camera_model: only "pinhole".
-        covars: only None.
+        packed, tile_size, sparse_grad, distributed, camera_model, covars: only their defaults.
         blur_variance: variance σ² ≥ 0 in pixels² of the isotropic Gaussian each splat is blurred with in each
             image; None is no blur. The 2D covariance becomes Σ + eps2d·I + σ²·I; the opacity is scaled by the
             square root of the ratio of the two determinants, so that the splat's integral over the image is kept.
@@ -107,88 +85,41 @@ def rasterization(
     ):
         if value is not only and (isinstance(value, Tensor) or value != only):
             raise NotImplementedError(f"rasterization: {name}={_short(value)} is not supported, only {name}={only!r}")
-    _check_options(width, height, sh_degree, render_mode, rasterize_mode, channel_chunk)
-    _check_tensors(means, quats, scales, opacities, colors, viewmats, Ks, sh_degree, backgrounds, blur_variance)
-
-    arguments = (means, quats, scales, opacities, colors, viewmats, Ks, width, height)
-    options: dict[str, Any] = {
-        "near_plane": near_plane,
-        "far_plane": far_plane,
-        "radius_clip": radius_clip,
-        "eps2d": eps2d,
-        "sh_degree": sh_degree,
-        "backgrounds": backgrounds,
-        "render_mode": render_mode,
-        "absgrad": absgrad,
-        "rasterize_mode": rasterize_mode,
-        "blur_variance": blur_variance,
-    }
+    options = RasterizeOptions(
+        width,
+        height,
+        near_plane,
+        far_plane,
+        radius_clip,
+        eps2d,
+        sh_degree,
+        render_mode,
+        absgrad,
+        rasterize_mode,
+        channel_chunk,
+    )
+    inputs = RasterizeInputs(means, quats, scales, opacities, colors, viewmats, Ks, backgrounds, blur_variance)
+    _check_tensors(inputs, sh_degree)
     # Both are imported on first use: one starts a compiler, the other needs an NVIDIA card.
     if means.device.type == "cpu":
         with untraced():
             from macro_splat.ops.rasterizer.cpu import rasterization_cpu
 
-        return rasterization_cpu(*arguments, **options)
+        return rasterization_cpu(inputs, options)
     with untraced():
         from macro_splat.ops.rasterizer.gpu import rasterization_gsplat
 
-    return rasterization_gsplat(*arguments, **options, channel_chunk=channel_chunk)
+    return rasterization_gsplat(inputs, options)
 
 
-def _check_options(
-    width: int, height: int, sh_degree: int | None, render_mode: str, rasterize_mode: str, channel_chunk: int
-) -> None:
-    for name, size in (("width", width), ("height", height), ("channel_chunk", channel_chunk)):
-        if int(size) != size or size < 1:
-            raise ValueError(f"rasterization: {name} is {size!r}, it must be a whole number of at least 1")
-    if sh_degree is not None and sh_degree not in range(MAX_SH_DEGREE + 1):
-        raise ValueError(f"rasterization: sh_degree is {sh_degree!r}, it must be None or 0 to {MAX_SH_DEGREE}")
-    if render_mode not in get_args(RenderMode):
-        raise ValueError(f"rasterization: render_mode is {render_mode!r}, it must be one of {get_args(RenderMode)}")
-    if rasterize_mode not in get_args(RasterizeMode):
-        raise ValueError(
-            f"rasterization: rasterize_mode is {rasterize_mode!r}, it must be one of {get_args(RasterizeMode)}"
-        )
-
-
-def _check_tensors(
-    means: Tensor,
-    quats: Tensor,
-    scales: Tensor,
-    opacities: Tensor,
-    colors: Tensor,
-    viewmats: Tensor,
-    Ks: Tensor,
-    sh_degree: int | None,
-    backgrounds: Tensor | None,
-    blur_variance: Tensor | None,
-) -> None:
+def _check_tensors(inputs: RasterizeInputs, sh_degree: int | None) -> None:
+    means, colors, viewmats, blur_variance = inputs.means, inputs.colors, inputs.viewmats, inputs.blur_variance
     n = len(means) if isinstance(means, Tensor) and means.dim() else 0
     c = len(viewmats) if isinstance(viewmats, Tensor) and viewmats.dim() else 0
-    colour_shapes: list[tuple[int | None, ...]]
-    if sh_degree is not None:
-        colour_shapes = [(n, None, 3)]
-    elif isinstance(colors, Tensor) and colors.dim() == 3:
-        colour_shapes = [(c, n, None)]
-    else:
-        colour_shapes = [(n, None), (c, n, None)]
-    channels = 3 if sh_degree is not None else colors.shape[-1] if isinstance(colors, Tensor) and colors.dim() else None
-
-    expected: list[tuple[str, Tensor | None, list[tuple[int | None, ...]]]] = [
-        ("means", means, [(n, 3)]),
-        ("quats", quats, [(n, 4)]),
-        ("scales", scales, [(n, 3)]),
-        ("opacities", opacities, [(n,)]),
-        ("colors", colors, colour_shapes),
-        ("viewmats", viewmats, [(c, 4, 4)]),
-        ("Ks", Ks, [(c, 3, 3)]),
-    ]
-    if backgrounds is not None:
-        expected.append(("backgrounds", backgrounds, [(c, channels)]))
-    if blur_variance is not None:
-        expected.append(("blur_variance", blur_variance, [(c, n)]))
-
-    for name, tensor, shapes in expected:
+    for name, shapes in _expected_shapes(n, c, colors, sh_degree).items():
+        tensor = getattr(inputs, name)
+        if tensor is None and name in ("backgrounds", "blur_variance"):
+            continue
         if not isinstance(tensor, Tensor):
             raise TypeError(f"rasterization: {name} is a {type(tensor).__name__}, it must be a torch.Tensor")
         if not any(_matches(tuple(tensor.shape), shape) for shape in shapes):
@@ -219,6 +150,24 @@ def _check_tensors(
         raise ValueError(
             f"rasterization: blur_variance is {float(blur_variance.detach().min())} somewhere, it must be at least 0"
         )
+
+
+def _expected_shapes(n: int, c: int, colors: Tensor, sh_degree: int | None) -> dict[str, list[tuple[int | None, ...]]]:
+    """Return the shapes that each tensor may have; None stands for any length."""
+    dimensions = colors.dim() if isinstance(colors, Tensor) else 0
+    channels = 3 if sh_degree is not None else colors.shape[-1] if dimensions else None
+    flat_colors: list[tuple[int | None, ...]] = [] if dimensions == 3 else [(n, None)]
+    return {
+        "means": [(n, 3)],
+        "quats": [(n, 4)],
+        "scales": [(n, 3)],
+        "opacities": [(n,)],
+        "colors": [*flat_colors, (c, n, None)] if sh_degree is None else [(n, None, 3)],
+        "viewmats": [(c, 4, 4)],
+        "Ks": [(c, 3, 3)],
+        "backgrounds": [(c, channels)],
+        "blur_variance": [(c, n)],
+    }
 
 
 def _matches(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from macro_splat.ops.rasterizer.rasterization import RasterizeMode, RenderMode
+from macro_splat.ops.rasterizer.features import blended_backgrounds, blended_features, expected_depth
+from macro_splat.ops.rasterizer.options import RasterizeInputs, RasterizeOptions, split_arguments
 
 # gsplat 1.4's constants (rasterize_to_pixels_fwd.cu, fully_fused_projection_fwd.cu).
 ALPHA_MAX = 0.999
@@ -35,97 +36,44 @@ class Projection(NamedTuple):
     """What antialiasing and blur leave of each opacity. [C, N]"""
 
 
-def rasterization_reference(
-    means: Tensor,
-    quats: Tensor,
-    scales: Tensor,
-    opacities: Tensor,
-    colors: Tensor,
-    viewmats: Tensor,
-    Ks: Tensor,
-    width: int,
-    height: int,
-    near_plane: float = 0.01,
-    far_plane: float = 1e10,
-    radius_clip: float = 0.0,
-    eps2d: float = 0.3,
-    sh_degree: int | None = None,
-    *,
-    backgrounds: Tensor | None = None,
-    render_mode: RenderMode = "RGB",
-    absgrad: bool = False,
-    rasterize_mode: RasterizeMode = "classic",
-    blur_variance: Tensor | None = None,
-) -> tuple[Tensor, Tensor, dict[str, Any]]:
+def rasterization_reference(**arguments: Any) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Render as `rasterization` does; see there for arguments and results. All float tensors share one dtype."""
-    projection = project(
-        means,
-        quats,
-        scales,
-        viewmats,
-        Ks,
-        width,
-        height,
-        near_plane=near_plane,
-        far_plane=far_plane,
-        radius_clip=radius_clip,
-        eps2d=eps2d,
-        antialiased=rasterize_mode == "antialiased",
-        blur_variance=blur_variance,
+    inputs, options = split_arguments(arguments)
+    projection = project(inputs, options)
+    opacities = inputs.opacities[None] * projection.opacity_factors
+
+    def harmonics(directions: Tensor, coefficients: Tensor) -> Tensor:
+        assert options.sh_degree is not None
+        return spherical_harmonics(directions, coefficients, options.sh_degree)
+
+    features = blended_features(inputs, options, projection.depths, harmonics)
+    size = options.width, options.height
+    backgrounds = blended_backgrounds(inputs, options)
+    render, alphas = composite(projection, opacities, features, backgrounds, *size, absgrad=options.absgrad)
+    if options.expected_depth:
+        render = expected_depth(render, alphas)
+    info = options.info(
+        len(inputs.viewmats),
+        radii=projection.radii,
+        means2d=projection.means2d,
+        depths=projection.depths,
+        conics=projection.conics,
+        opacities=opacities,
     )
-    opacities = opacities[None] * projection.opacity_factors
-    features = _features(colors, means, viewmats, projection.depths, sh_degree, render_mode)
-    if backgrounds is not None:
-        depth_background = torch.zeros_like(backgrounds[:, :1])
-        if render_mode in ("D", "ED"):
-            backgrounds = depth_background
-        elif render_mode != "RGB":
-            backgrounds = torch.cat([backgrounds, depth_background], dim=-1)
-
-    render, alphas = composite(projection, opacities, features, backgrounds, width, height, absgrad=absgrad)
-    if render_mode in ("ED", "RGB+ED"):
-        render = torch.cat([render[..., :-1], render[..., -1:] / alphas.clamp_min(1e-10)], dim=-1)
-
-    info = {
-        "camera_ids": None,
-        "gaussian_ids": None,
-        "radii": projection.radii,
-        "means2d": projection.means2d,
-        "depths": projection.depths,
-        "conics": projection.conics,
-        "opacities": opacities,
-        "width": width,
-        "height": height,
-        "tile_size": 16,
-        "n_cameras": len(viewmats),
-    }
     return render, alphas, info
 
 
-def project(
-    means: Tensor,
-    quats: Tensor,
-    scales: Tensor,
-    viewmats: Tensor,
-    Ks: Tensor,
-    width: int,
-    height: int,
-    *,
-    near_plane: float,
-    far_plane: float,
-    radius_clip: float,
-    eps2d: float,
-    antialiased: bool,
-    blur_variance: Tensor | None,
-) -> Projection:
+def project(inputs: RasterizeInputs, options: RasterizeOptions) -> Projection:
     """Project the Gaussians: elliptical weighted averaging (Zwicker et al., EWA Volume Splatting, 2001)."""
-    axes = rotation_matrices(quats) * scales[:, None, :]
+    means, viewmats, Ks, blur_variance = inputs.means, inputs.viewmats, inputs.Ks, inputs.blur_variance
+    width, height = options.width, options.height
+    axes = rotation_matrices(inputs.quats) * inputs.scales[:, None, :]
     world_to_camera = viewmats[:, None, :3, :3]
     centres = (world_to_camera @ means[None, :, :, None])[..., 0] + viewmats[:, None, :3, 3]
     camera_axes = world_to_camera @ axes[None]  # [C, N, 3, 3], columns
 
     depths = centres[..., 2]
-    visible = (depths >= near_plane) & (depths <= far_plane)
+    visible = (depths >= options.near_plane) & (depths <= options.far_plane)
     # Those left out still pass through the formulas below; a harmless depth keeps NaN out of their gradients.
     x, y, z = centres[..., 0], centres[..., 1], torch.where(visible, depths, 1.0)
     fx, fy, cx, cy = (Ks[:, i, j, None] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
@@ -140,9 +88,9 @@ def project(
     covariance = image_axes @ image_axes.transpose(-1, -2)
 
     identity = torch.eye(2, dtype=means.dtype, device=means.device)
-    padded = covariance + eps2d * identity
+    padded = covariance + options.eps2d * identity
     factors = torch.ones_like(depths)
-    if antialiased:
+    if options.antialiased:
         factors = factors * _sqrt_ratio(_det(covariance), _det(padded))
     if blur_variance is not None:
         blurred = padded + blur_variance[..., None, None] * identity
@@ -159,7 +107,7 @@ def project(
         radius = (3.0 * (half_trace + (half_trace**2 - det).clamp_min(0.01).sqrt()).sqrt()).ceil()
         u, v = means2d.unbind(-1)
         inside = (u + radius > 0) & (u - radius < width) & (v + radius > 0) & (v - radius < height)
-        radii = torch.where(visible & inside & (radius > radius_clip), radius.clamp_max(2**30), 0).int()
+        radii = torch.where(visible & inside & (radius > options.radius_clip), radius.clamp_max(2**30), 0).int()
     return Projection(radii, means2d, depths, conics, factors)
 
 
@@ -262,24 +210,6 @@ def composite(
     if backgrounds is not None:
         render = render + rest * backgrounds[:, None]
     return render.unflatten(1, (height, width)), (1 - rest).unflatten(1, (height, width))
-
-
-def _features(
-    colors: Tensor, means: Tensor, viewmats: Tensor, depths: Tensor, sh_degree: int | None, render_mode: RenderMode
-) -> Tensor:
-    """What is blended: colours, depths or both. [C, N, X]"""
-    if render_mode in ("D", "ED"):
-        return depths[..., None]
-    if sh_degree is not None:
-        camera_centres = torch.linalg.inv(viewmats)[:, :3, 3]
-        directions = means[None] - camera_centres[:, None]
-        coefficients = colors if colors.dim() == 4 else colors[None].expand(len(viewmats), *colors.shape)
-        colors = (spherical_harmonics(directions, coefficients, sh_degree) + 0.5).clamp_min(0.0)
-    elif colors.dim() == 2:
-        colors = colors[None].expand(len(viewmats), *colors.shape)
-    if render_mode == "RGB":
-        return colors
-    return torch.cat([colors, depths[..., None]], dim=-1)
 
 
 def _det(m: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from macro_splat.ops.srgb.srgb import GAMMA, OFFSET, TOE, TOE_END
-from macro_splat.simd import device, kernel, run, take
+from macro_splat.ops.srgb.constants import GAMMA, OFFSET, TOE, TOE_END
+from macro_splat.simd import device, flat, items, kernel, run
 from macro_splat.simd.lanes import (
     LANES,
     bits_of,
@@ -33,7 +33,7 @@ _ONE = np.float32(1.0)
 # 2 / ln 2 · artanh(s) = log2((1 + s) / (1 - s)), and 2 to the power of x: their series.
 _L1, _L3, _L5, _L7, _L9 = (np.float32(2.0 / math.log(2.0) / n) for n in (1, 3, 5, 7, 9))
 _E1, _E2, _E3, _E4, _E5, _E6 = (np.float32(math.log(2.0) ** n / math.factorial(n)) for n in range(1, 7))
-_ZERO, _MOST = np.float32(0.0), np.float32(1e12)
+_ZERO, _MAX = np.float32(0.0), np.float32(1e12)
 _GAMMA, _PER_GAMMA, _TOE, _PER_TOE, _OFFSET, _SCALE, _PER_SCALE = (
     np.float32(c) for c in (GAMMA, 1 / GAMMA, TOE, 1 / TOE, OFFSET, 1 + OFFSET, 1 / (1 + OFFSET))
 )
@@ -41,13 +41,13 @@ _TOE_END, _TOE_END_LIGHT = np.float32(TOE_END), np.float32(TOE_END / TOE)
 
 
 def to_linear(x, value, slope):
-    """Fill `value` and `slope`, float32 [N], with those of the curve from sRGB to light at `x` [N], N at least 8."""
-    run(_to_linear, -(-x.size // _CHUNK), x, value, slope)
+    """Fill the tensors `value` and `slope` with those of the curve from sRGB to light at `x`: float32, 8 or more."""
+    run(_to_linear, -(-x.numel() // _CHUNK), flat(x), flat(value), flat(slope))
 
 
 def to_srgb(x, value, slope):
-    """The same of the curve from light to sRGB."""
-    run(_to_srgb, -(-x.size // _CHUNK), x, value, slope)
+    """Do the same for the curve from light to sRGB."""
+    run(_to_srgb, -(-x.numel() // _CHUNK), flat(x), flat(value), flat(slope))
 
 
 @device
@@ -69,14 +69,11 @@ def _power(x, exponent):
 
 @kernel
 def _to_linear(queue, x, value, slope):
-    while True:
-        chunk = take(queue)
-        if chunk < 0:
-            break
+    for chunk in items(queue):
         for start in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, x.size), LANES):
             at = min(start, x.size - LANES)  # the last ones overlap those before
             given = load(x, at)
-            base = minimum(maximum((given + _OFFSET) * _PER_SCALE, (_TOE_END + _OFFSET) * _PER_SCALE), _MOST)
+            base = minimum(maximum((given + _OFFSET) * _PER_SCALE, (_TOE_END + _OFFSET) * _PER_SCALE), _MAX)
             power = _power(base, _GAMMA)
             toe = given <= _TOE_END
             store(value, at, select(toe, given * _PER_TOE, power) + given * _ZERO)  # what is not a number stays so
@@ -85,14 +82,11 @@ def _to_linear(queue, x, value, slope):
 
 @kernel
 def _to_srgb(queue, x, value, slope):
-    while True:
-        chunk = take(queue)
-        if chunk < 0:
-            break
+    for chunk in items(queue):
         for start in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, x.size), LANES):
             at = min(start, x.size - LANES)
             given = load(x, at)
-            light = minimum(maximum(given, _TOE_END_LIGHT), _MOST)
+            light = minimum(maximum(given, _TOE_END_LIGHT), _MAX)
             power = _SCALE * _power(light, _PER_GAMMA)
             toe = given <= _TOE_END_LIGHT
             store(value, at, select(toe, given * _TOE, power - _OFFSET) + given * _ZERO)

@@ -7,21 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-GAMMA = 2.4
-OFFSET = 0.055
-TOE = 12.92
-TOE_END = 0.04045
-"""sRGB value up to which the curve is a line of slope 1 / TOE."""
-_FEWEST = 8  # values that the kernels take
+from macro_splat.ops.srgb.constants import GAMMA, OFFSET, TOE, TOE_END
+
+_MIN_VALUES = 8  # that the kernels take
 
 
 def srgb_to_linear(x: Tensor) -> Tensor:
-    """Linear light from sRGB values, any shape; values above 1 go on along the curve, negative ones along its line."""
+    """Return linear light from sRGB values, any shape; above 1 the curve goes on, below 0 its line."""
     return _Curve.apply(x, True)
 
 
 def linear_to_srgb(x: Tensor) -> Tensor:
-    """The inverse of `srgb_to_linear`."""
+    """Return sRGB values from linear light: the inverse of `srgb_to_linear`."""
     return _Curve.apply(x, False)
 
 
@@ -30,7 +27,7 @@ class _Curve(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, from_srgb: bool) -> Tensor:
-        if x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() >= _FEWEST:
+        if x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() >= _MIN_VALUES:
             value, slope = _by_kernels(x, from_srgb)
         else:
             value, slope = _to_linear(x) if from_srgb else _to_srgb(x)
@@ -62,7 +59,7 @@ def _by_kernels(x: Tensor, from_srgb: bool) -> tuple[Tensor, Tensor]:
     x = x.detach().contiguous()
     value, slope = torch.empty_like(x), torch.empty_like(x)
     fill = kernels.to_linear if from_srgb else kernels.to_srgb
-    fill(*(tensor.view(-1).numpy() for tensor in (x, value, slope)))
+    fill(x, value, slope)
     return value, slope
 
 

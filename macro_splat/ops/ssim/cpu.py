@@ -21,44 +21,64 @@ the pixel, weighted as the window weighs it.
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from macro_splat.ops.ssim.ssim import C1, C2, WINDOW, gaussian_window
-from macro_splat.simd import kernel, run, take
+import numpy as np
+import torch
+from torch import Tensor
+
+from macro_splat.ops.ssim.window import C1, C2, WINDOW, gaussian_window
+from macro_splat.simd import flat, items, kernel, run
 from macro_splat.simd.lanes import LANES, f32x8, i32x8, iota, lane_sum, load, select, store
 
 _G = tuple(np.float32(weight) for weight in gaussian_window())
 _REACH = WINDOW - 1
 _C1, _C2 = np.float32(C1), np.float32(C2)
 _BAND = 8  # rows per work item
-_NO_WEIGHT = np.empty(0, dtype=np.float32)
 
 
-def compare(x, y, weight, height, width, channels, with_slopes):
-    """Add up the (weighted) similarity of all windows; return the sum and, if asked for, the slopes for `gather`.
+class FusedSSIM(torch.autograd.Function):
+    """`ssim` by two kernels: one for the similarity and its slopes per window, one that gathers these per pixel."""
 
-    `x` and `y` are the images' numbers in a row, float32 [H·W·C]; `weight` those of the windows or None.
-    """
-    rows, row = height - _REACH, (width - _REACH) * channels
-    sums = np.empty(rows, dtype=np.float64)
-    slopes = np.empty(3 * rows * _slope_stride(width, channels) if with_slopes else 0, dtype=np.float32)
-    weighted = weight is not None
-    if weighted:
-        weight = np.concatenate([weight, np.zeros(LANES, dtype=np.float32)])  # the last lanes read past the end
-    arguments = (weight if weighted else _NO_WEIGHT, weighted, rows, row, width * channels, channels)
-    run(_compare_rows, -(-rows // _BAND), x, y, *arguments, sums, slopes, with_slopes)
-    return float(sums.sum()), slopes
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        height, width, channels = x.shape
+        rows, row = height - _REACH, (width - _REACH) * channels
+        with_slopes = ctx.needs_input_grad[0]
+        sums = np.empty(rows, dtype=np.float64)
+        ctx.slopes = np.empty(3 * rows * _slope_stride(width, channels) if with_slopes else 0, dtype=np.float32)
+        ctx.scale = 1.0 / (rows * row) if weight is None else 1.0
+        weights = flat(None if weight is None else weight[..., None].expand(*weight.shape, channels))
+        if weight is not None:
+            weights = np.concatenate([weights, np.zeros(LANES, dtype=np.float32)])  # the last lanes read past the end
+        images, sizes = (flat(x), flat(y)), (rows, row, width * channels, channels)
+        run(
+            _compare_rows,
+            -(-rows // _BAND),
+            *images,
+            weights,
+            weight is not None,
+            *sizes,
+            sums,
+            ctx.slopes,
+            with_slopes,
+        )
+        ctx.save_for_backward(x, y)
+        return x.new_tensor(float(sums.sum()) * ctx.scale)
 
-
-def gather(x, y, slopes, factor, gradient, height, width, channels):
-    """Fill `gradient`, float32 [H·W·C], with `factor` times the derivative of the sum that `compare` returned."""
-    stride = _slope_stride(width, channels)
-    sizes = (height, width * channels, channels, stride)
-    run(_gather_rows, -(-height // _BAND), x, y, slopes, np.float32(factor), *sizes, gradient)
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        x, y = ctx.saved_tensors
+        height, width, channels = x.shape
+        gradient = x.new_empty(x.shape)
+        factor = np.float32(float(upstream) * ctx.scale)
+        sizes = (height, width * channels, channels, _slope_stride(width, channels))
+        run(_gather_rows, -(-height // _BAND), flat(x), flat(y), ctx.slopes, factor, *sizes, flat(gradient))
+        return gradient, None, None
 
 
 def _slope_stride(width, channels):
-    """A row of slopes has as many zeros before and after as the window reaches, and room for the last lanes."""
+    """Return the length of a row of slopes: with zeros as far as the window reaches, and room for the last lanes."""
     return (width + _REACH) * channels + LANES
 
 
@@ -69,10 +89,7 @@ def _compare_rows(queue, x, y, weight, weighted, rows, row, image_row, channels,
     edge = _REACH * channels
     stride = row + 2 * edge + LANES
     zero = f32x8(np.float32(0))
-    while True:
-        band = take(queue)
-        if band < 0:
-            break
+    for band in items(queue):
         for i in range(band * _BAND, min((band + 1) * _BAND, rows)):
             for start in range(0, image_row, LANES):
                 j = min(start, image_row - LANES)  # the last lanes are done twice rather than read past the end
@@ -131,10 +148,7 @@ def _gather_rows(queue, x, y, slopes, factor, height, image_row, channels, strid
     rows = height - _REACH
     plane = rows * stride
     zero = f32x8(np.float32(0))
-    while True:
-        band = take(queue)
-        if band < 0:
-            break
+    for band in items(queue):
         for i in range(band * _BAND, min((band + 1) * _BAND, height)):
             first, last = max(i - _REACH, 0), min(i, rows - 1)
             for start in range(0, stride, LANES):

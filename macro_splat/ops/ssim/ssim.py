@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-WINDOW = 11
-SIGMA = 1.5
-C1 = 0.01**2
-C2 = 0.03**2
-
-
-def gaussian_window() -> list[float]:
-    """The window's weights along one axis; they add up to 1."""
-    weights = [math.exp(-((k - WINDOW // 2) ** 2) / (2 * SIGMA**2)) for k in range(WINDOW)]
-    return [weight / sum(weights) for weight in weights]
+from macro_splat.ops.ssim.window import C1, C2, WINDOW, gaussian_window
 
 
 def ssim(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean structural similarity of two images with values in [0, 1]; 1 where they are equal.
+    """Return the mean structural similarity of two images with values in [0, 1]; 1 where they are equal.
 
     An 11 x 11 Gaussian window of σ = 1.5 px is laid wherever it fits inside the image, with the paper's constants for
     a data range of 1; the result is the mean over windows and channels. These are the choices of `pytorch_msssim` and
@@ -58,13 +45,15 @@ def ssim(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
 
     both_float32 = x.dtype == y.dtype == torch.float32
     if x.device.type == "cpu" and both_float32 and not y.requires_grad and (weight is None or not weight.requires_grad):
-        return _FusedSSIM.apply(x, y, weight)
+        from macro_splat.ops.ssim.cpu import FusedSSIM  # starts the compiler, so only where it is used
+
+        return FusedSSIM.apply(x, y, weight)
     similarity = _similarity_by_convolution(x, y)
     return similarity.mean() if weight is None else (similarity * weight).sum()
 
 
 def _similarity_by_convolution(x: Tensor, y: Tensor) -> Tensor:
-    """The similarity of every window, by torch's convolutions. [H, W, C] -> [C, H - 10, W - 10]"""
+    """Return the similarity of every window, by torch's convolutions. [H, W, C] -> [C, H - 10, W - 10]"""
     x, y = x.permute(2, 0, 1), y.permute(2, 0, 1)
     stacked = torch.cat([x, y, x * x + y * y, x * y])[None]
     planes = stacked.shape[1]
@@ -75,36 +64,3 @@ def _similarity_by_convolution(x: Tensor, y: Tensor) -> Tensor:
     variances = square - mean_x**2 - mean_y**2
     luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
     return luminance * (2 * covariance + C2) / (variances + C2)
-
-
-class _FusedSSIM(torch.autograd.Function):
-    """The same by two kernels: one for the similarity and its slopes per window, one that gathers these per pixel."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        from macro_splat.ops.ssim.cpu import compare  # starts the compiler, so only where it is used
-
-        height, width, channels = x.shape
-        x, y = x.contiguous(), y.contiguous()
-        if weight is not None:
-            weight = weight[..., None].expand(*weight.shape, channels)
-        flat_weight = None if weight is None else _flat(weight)
-        total, slopes = compare(_flat(x), _flat(y), flat_weight, height, width, channels, ctx.needs_input_grad[0])
-        n_windows = (height - WINDOW + 1) * (width - WINDOW + 1) * channels
-        ctx.scale = 1.0 / n_windows if weight is None else 1.0
-        ctx.slopes = slopes
-        ctx.save_for_backward(x, y)
-        return x.new_tensor(total * ctx.scale)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        from macro_splat.ops.ssim.cpu import gather
-
-        x, y = ctx.saved_tensors
-        gradient = torch.empty_like(x)
-        gather(_flat(x), _flat(y), ctx.slopes, float(upstream) * ctx.scale, _flat(gradient), *x.shape)
-        return gradient, None, None
-
-
-def _flat(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().reshape(-1).numpy()

@@ -1,4 +1,4 @@
-"""The rivals in whole trainings on a tiny capture: they run, they learn, and the sharp render is free of their blur."""
+"""The baselines in whole trainings on a tiny capture: they run and learn, and the sharp render is free of blur."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The disc blur against brute force, and its fused kernels against autograd in float64.
+"""The disc blur against brute force, and the kernels of one layer against autograd in float64.
 
 Radii run over everything that happens: none, below a pixel, several pixels, larger than the image; images are no
 multiple of the kernels' bands, so that pieces of bands occur at every border.
@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from macro_splat.ops.blur.disc import MIN_RADIUS, _disc_blur_by_rows, disc_blur, disc_weights
+from macro_splat.ops.blur.disc import MIN_RADIUS, disc_blur, disc_weights
+from macro_splat.ops.blur.layered import layered_blur
 from macro_splat.simd import set_num_threads
 
 
@@ -21,6 +22,12 @@ def scene(height: int = 37, width: int = 53, seed: int = 0) -> tuple[torch.Tenso
     radius[9:12] *= 0.1
     radius[20, 20] = 100.0
     return image, radius
+
+
+def fused_blur(image: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
+    """By the kernels of `layered_blur`, for one layer and any number of channels up to three."""
+    three = image.expand(*image.shape[:2], 3) if image.shape[2] == 1 else image
+    return layered_blur(three, radius, torch.ones_like(radius), torch.zeros_like(radius), None)[..., : image.shape[2]]
 
 
 def brute_force(image: np.ndarray, radius: np.ndarray, samples: int = 33) -> np.ndarray:
@@ -44,7 +51,7 @@ def test_rows_against_brute_force() -> None:
     # White noise is the hardest image: a row's mean half-width is right in area, not in every corner of the disc.
     generator = np.random.default_rng(0)
     image, radius = generator.random((16, 18, 2)), 0.5 + 5 * generator.random((16, 18))
-    ours = _disc_blur_by_rows(torch.from_numpy(image), torch.from_numpy(radius)).numpy()
+    ours = disc_blur(torch.from_numpy(image), torch.from_numpy(radius)).numpy()
     error = ours - brute_force(image, radius, 201)
     assert np.sqrt((error**2).mean()) < 0.02
     assert np.abs(error).max() < 0.08
@@ -54,10 +61,10 @@ def test_fused_against_float64() -> None:
     image, radius = scene()
     upstream = torch.rand_like(image) - 0.3
     x, r = image.requires_grad_(), radius.requires_grad_()
-    blurred = disc_blur(x, r)
+    blurred = fused_blur(x, r)
     blurred.backward(upstream)
     x64, r64 = image.detach().double().requires_grad_(), radius.detach().double().requires_grad_()
-    expected = _disc_blur_by_rows(x64, r64)
+    expected = disc_blur(x64, r64)
     expected.backward(upstream.double())
     assert x.grad is not None
     assert r.grad is not None
@@ -75,20 +82,21 @@ def test_slopes_by_finite_differences() -> None:
     generator = torch.Generator().manual_seed(1)
     image = torch.rand(9, 11, 2, generator=generator, dtype=torch.float64, requires_grad=True)
     radius = (1.62 + 0.01 * torch.rand(9, 11, generator=generator, dtype=torch.float64)).requires_grad_()
-    assert torch.autograd.gradcheck(_disc_blur_by_rows, (image, radius), eps=1e-7, atol=1e-5)
+    assert torch.autograd.gradcheck(disc_blur, (image, radius), eps=1e-7, atol=1e-5)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.4, 1.0, 3.3, 17.0, 300.0])
 def test_a_plain_image_stays_as_it_is(value: float) -> None:
     image = torch.full((21, 30, 3), 0.7)
-    assert torch.allclose(disc_blur(image, torch.full((21, 30), value)), image, atol=1e-6)
+    assert torch.allclose(fused_blur(image, torch.full((21, 30), value)), image, atol=1e-6)
 
 
 def test_no_radius_is_no_blur() -> None:
     image, _ = scene()
-    assert torch.allclose(disc_blur(image, torch.zeros(37, 53)), image, atol=1e-7)
-    just_above = torch.full((37, 53), MIN_RADIUS * 1.01)
-    assert torch.allclose(disc_blur(image, just_above), image, atol=1e-5)
+    exact = image.double()
+    assert torch.allclose(disc_blur(exact, torch.zeros(37, 53, dtype=torch.float64)), exact, atol=1e-7)
+    for radius in (0.0, MIN_RADIUS * 1.01):
+        assert torch.allclose(fused_blur(image, torch.full((37, 53), radius)), image, atol=1e-5)
 
 
 @pytest.mark.parametrize("radius", [1.0, 2.5, 6.0, 12.3])
@@ -96,7 +104,7 @@ def test_a_point_becomes_a_disc_of_the_right_width(radius: float) -> None:
     size, centre = 61, 30
     image = torch.zeros(size, size, 1)
     image[centre, centre] = 1.0
-    spot = disc_blur(image, torch.full((size, size), radius))[..., 0].double()
+    spot = fused_blur(image, torch.full((size, size), radius))[..., 0].double()
     across = torch.arange(size, dtype=torch.float64) - centre
     assert float(spot.sum()) == pytest.approx(1.0, abs=1e-5)
     # A uniform disc has the variance R²/4 along each axis, and a pixel that counts by its area adds some 1/12.
@@ -117,7 +125,7 @@ def test_any_number_of_threads_gives_the_same() -> None:
         for threads in (1, 2, 3, 5):
             set_num_threads(threads)
             x, r = image.clone().requires_grad_(), radius.clone().requires_grad_()
-            blurred = disc_blur(x, r)
+            blurred = fused_blur(x, r)
             blurred.square().sum().backward()
             results.append((blurred, x.grad, r.grad))
     finally:
@@ -133,7 +141,7 @@ def test_wrong_shapes() -> None:
 
 def test_discs_larger_than_any_table() -> None:
     image, _ = scene()
-    blurred = disc_blur(image, torch.full((37, 53), 50_000.0))
+    blurred = fused_blur(image, torch.full((37, 53), 50_000.0))
     assert torch.allclose(blurred, image.mean(dim=(0, 1)).expand_as(image), atol=1e-5)
 
 
@@ -142,9 +150,9 @@ def test_large_discs_against_float64() -> None:
     image = torch.rand(150, 160, 1, generator=generator)
     radius = 50 + 30 * torch.rand(150, 160, generator=generator)
     x, r = image.clone().requires_grad_(), radius.clone().requires_grad_()
-    disc_blur(x, r).square().sum().backward()
+    fused_blur(x, r).square().sum().backward()
     x64, r64 = image.double().requires_grad_(), radius.double().requires_grad_()
-    _disc_blur_by_rows(x64, r64).square().sum().backward()
+    disc_blur(x64, r64).square().sum().backward()
     for ours, exact in ((x.grad, x64.grad), (r.grad, r64.grad)):
         assert ours is not None
         assert exact is not None

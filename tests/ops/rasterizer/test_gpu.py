@@ -16,6 +16,7 @@ from gsplat.cuda import _torch_impl
 
 from macro_splat.ops.rasterizer import rasterization_reference
 from macro_splat.ops.rasterizer.gpu import blur_margin, dilate, rasterization_gsplat
+from macro_splat.ops.rasterizer.options import split_arguments
 from macro_splat.ops.rasterizer.reference import Projection, composite
 from tests.ops.rasterizer.splat_scenes import Scene, assert_agree, loss_weights, outputs_and_gradients, random_scene
 
@@ -112,9 +113,7 @@ def gsplat_on_cpu(request, monkeypatch):
 
 
 def on_gsplat(**arguments):
-    defaults = {"near_plane": 0.01, "far_plane": 1e10, "radius_clip": 0.0, "eps2d": 0.3, "sh_degree": None}
-    defaults |= {"backgrounds": None, "render_mode": "RGB", "absgrad": False, "rasterize_mode": "classic"}
-    return rasterization_gsplat(**{**defaults, "blur_variance": None, "channel_chunk": 32, **arguments})
+    return rasterization_gsplat(*split_arguments(arguments))
 
 
 def blurred_scene(seed: int, **options) -> Scene:
@@ -178,15 +177,18 @@ def test_more_channels_than_are_rendered_at_once(gsplat_on_cpu):
 def test_without_blur_it_is_gsplats_own_function(monkeypatch):
     found = {}
 
-    def record(*arguments, **options):
-        found.update(options, n_arguments=len(arguments))
+    def record(**arguments):
+        found.update(arguments)
         return "result"
 
     monkeypatch.setattr(gsplat, "rasterization", record)
     scene = random_scene(0, n=5)
     result = on_gsplat(**scene.tensors, width=45, height=37, absgrad=True, render_mode="RGB+ED", eps2d=0.1)
     assert result == "result"
-    assert found["n_arguments"] == 9
+    for name in ("means", "quats", "scales", "opacities", "colors", "viewmats", "Ks"):
+        assert found[name] is scene.tensors[name]
+    assert (found["width"], found["height"]) == (45, 37)
+    assert "blur_variance" not in found
     assert not found["packed"]
     assert found["absgrad"]
     assert (found["render_mode"], found["eps2d"], found["tile_size"]) == ("RGB+ED", 0.1, 16)

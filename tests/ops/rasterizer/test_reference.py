@@ -10,6 +10,7 @@ import torch
 from gsplat.cuda import _torch_impl as gsplat_torch
 
 from macro_splat.ops.rasterizer import rasterization_reference
+from macro_splat.ops.rasterizer.options import RasterizeInputs, RasterizeOptions
 from macro_splat.ops.rasterizer.reference import project, rotation_matrices, spherical_harmonics
 from tests.ops.rasterizer.splat_scenes import DIFFERENTIABLE, flat_scene, random_scene
 
@@ -47,11 +48,7 @@ def test_absgrad_is_the_sum_over_pixels_of_magnitudes():
 @pytest.mark.parametrize("seed", range(3))
 def test_projection_equals_gsplats_torch_formulas(seed):
     tensors = random_scene(seed, n=300, n_cameras=3).tensors
-    arguments = [tensors[name] for name in ("means", "quats", "scales", "viewmats", "Ks")]
-    ours = project(
-        *arguments, 45, 37, near_plane=0.01, far_plane=1e10, radius_clip=0.0, eps2d=0.3, antialiased=True,
-        blur_variance=None,
-    )  # fmt: skip
+    ours = project(RasterizeInputs(**tensors), RasterizeOptions(45, 37, rasterize_mode="antialiased"))
     covariances, _ = gsplat_torch._quat_scale_to_covar_preci(tensors["quats"], tensors["scales"], True, False)
     radii, means2d, depths, conics, compensations = gsplat_torch._fully_fused_projection(
         tensors["means"], covariances, tensors["viewmats"], tensors["Ks"], 45, 37, calc_compensations=True

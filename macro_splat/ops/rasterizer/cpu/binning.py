@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from macro_splat.simd import device, kernel, run, take
+from macro_splat.ops.rasterizer.cpu.projection import Projected
+from macro_splat.simd import device, items, kernel, run, take
 from macro_splat.simd.lanes import peek, poke
 
 TILE = 16  # pixels
@@ -54,6 +55,9 @@ class Bins(NamedTuple):
     """The tiles' lists: the record, and its slot in the array by record and tile. int32 [L, 2]"""
     tiles_by_length: np.ndarray
     """Tiles with the longest lists first. int64 [tiles]"""
+    tile_rows: int
+    """Of one image."""
+    tile_columns: int
 
 
 @kernel
@@ -67,10 +71,7 @@ def sort_by_depth(queue, radii, depths, opacities, n, order, counts):
     histogram = np.empty(1 << _RADIX, np.int64)
     bits = np.empty(1, np.float32)
     bits_as_int = bits.view(np.int32)
-    while True:
-        c = take(queue)
-        if c < 0:
-            break
+    for c in items(queue):
         m = 0
         low, high = np.int32(0x7FFFFFFF), np.int32(0)
         for g in range(n):
@@ -188,40 +189,21 @@ def _tile_columns(shape, at, u, v, tile_row, tile_columns):
 
 @kernel
 def pack(
-    queue,
-    gaussians,
-    means2d,
-    conics,
-    opacities,
-    radii,
-    colors,
-    depths,
-    n,
-    stride,
-    color_channels,
-    per_camera_colors,
-    with_depth,
-    tile_rows,
-    tile_columns,
-    records,
-    shapes,
-    tiles_per_gauss,
-    counts,
-):
+    queue, gaussians, projected, colors, n, stride, color_channels, per_camera_colors, with_depth, tile_rows,
+    tile_columns, records, shapes, tiles_per_gauss, counts,
+):  # fmt: skip
     """Items are chunks of the records: fill in the records and count each chunk's entries per tile.
 
     A record is (u, v, a, b, c, opacity, t, 0, channels …): alpha at (x, y) from the centre is opacity · 2^-q with
     q = a·x² + b·x·y + c·y², and is at least 1/255 where q ≤ t.
     """
+    means2d, depths, conics, opacities, radii = projected
     m = gaussians.size
     tiles = tile_rows * tile_columns
     channels = stride - GEOMETRY
     bits = np.empty(1, np.float32)
     bits_as_int = bits.view(np.int32)
-    while True:
-        chunk = take(queue)
-        if chunk < 0:
-            break
+    for chunk in items(queue):
         base = chunk * (counts.size // _CHUNKS)
         for i in range(counts.size // _CHUNKS):
             poke(counts, base + i, 0)
@@ -289,10 +271,7 @@ def fill(queue, gaussians, records, shapes, n, stride, tile_rows, tile_columns, 
     """Items are chunks of the records: write the tiles' lists."""
     m = gaussians.size
     tiles = tile_rows * tile_columns
-    while True:
-        chunk = take(queue)
-        if chunk < 0:
-            break
+    for chunk in items(queue):
         base = chunk * (positions.size // _CHUNKS)
         for r in range(m * chunk // _CHUNKS, m * (chunk + 1) // _CHUNKS):
             u, v = peek(records, r * stride), peek(records, r * stride + 1)
@@ -309,28 +288,24 @@ def fill(queue, gaussians, records, shapes, n, stride, tile_rows, tile_columns, 
 
 
 def bin_gaussians(
-    means2d: np.ndarray,
-    conics: np.ndarray,
-    opacities: np.ndarray,
-    radii: np.ndarray,
-    depths: np.ndarray,
+    projected: Projected,
     colors: np.ndarray,
     cameras: int,
-    n: int,
-    width: int,
-    height: int,
+    tile_rows: int,
+    tile_columns: int,
     *,
     color_channels: int,
     per_camera_colors: bool,
     with_depth: bool,
 ) -> Bins:
-    """List the Gaussians of each tile. Arrays flat, [C, N, …] except colours, which may be [N, channels]."""
-    tile_rows, tile_columns = -(-height // TILE), -(-width // TILE)
+    """List the Gaussians of each tile. `colors` [N, channels], or [C, N, channels] with `per_camera_colors`, flat."""
+    n = projected.depths.size // cameras
     tiles = cameras * tile_rows * tile_columns
     stride = GEOMETRY + 8 * -(-(color_channels + with_depth) // 8)
     order = np.empty(cameras * n, np.int32)
     seen = np.zeros(cameras, np.int64)
-    run(sort_by_depth, cameras if n else 0, radii, depths, opacities, n, order, seen)
+    visible = projected.radii, projected.depths, projected.opacities
+    run(sort_by_depth, cameras if n else 0, *visible, n, order, seen)
     gaussians = np.concatenate([order[c * n : c * n + seen[c]] for c in range(cameras)] or [order])
 
     m = len(gaussians)
@@ -339,30 +314,11 @@ def bin_gaussians(
     tiles_per_gauss = np.zeros(cameras * n, np.int32)
     counts = np.empty(_CHUNKS * tiles, np.int32)
     tile_starts, first_slots = np.empty(tiles + 1, np.int64), np.empty(m + 1, np.int64)
-    run(
-        pack,
-        _CHUNKS,
-        gaussians,
-        means2d,
-        conics,
-        opacities,
-        radii,
-        colors,
-        depths,
-        n,
-        stride,
-        color_channels,
-        per_camera_colors,
-        with_depth,
-        tile_rows,
-        tile_columns,
-        records,
-        shapes,
-        tiles_per_gauss,
-        counts,
-    )
+    layout = n, stride, color_channels, per_camera_colors, with_depth, tile_rows, tile_columns
+    run(pack, _CHUNKS, gaussians, projected, colors, *layout, records, shapes, tiles_per_gauss, counts)
     run(add_up, 1, gaussians, counts, tiles_per_gauss, tile_starts, first_slots)
     entries = np.empty(int(tile_starts[-1]) * 2, np.int32)
     run(fill, _CHUNKS, gaussians, records, shapes, n, stride, tile_rows, tile_columns, counts, first_slots, entries)
     tiles_by_length = np.argsort(-np.diff(tile_starts), kind="stable")
-    return Bins(gaussians, tiles_per_gauss, records, stride, first_slots, tile_starts, entries, tiles_by_length)
+    lists = first_slots, tile_starts, entries, tiles_by_length
+    return Bins(gaussians, tiles_per_gauss, records, stride, *lists, tile_rows, tile_columns)

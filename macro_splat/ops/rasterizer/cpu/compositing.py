@@ -13,11 +13,12 @@ Longer than other files: forward and backward walk the same masks and lists, and
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from macro_splat.ops.rasterizer.cpu.binning import GEOMETRY, TILE
-from macro_splat.simd import device, kernel, take
+from macro_splat.simd import device, items, kernel
 from macro_splat.simd.lanes import (
     absolute,
     bits_of,
@@ -54,6 +55,34 @@ _ALPHA_TINY = np.float32(1e-10)
 _LN2 = np.float32(math.log(2.0))
 _HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
 _FAR = np.float32(1e9)
+
+
+class Images(NamedTuple):
+    """What is rendered, C images."""
+
+    width: int
+    height: int
+    channels: int
+    """X: of colours and depth."""
+    expected_depth: bool
+    """Whether the last channel is divided by alpha."""
+    backgrounds: np.ndarray
+    """float32 [C, X], flat; empty for black"""
+    render: np.ndarray
+    """float32 [C, H, W, X], flat"""
+    alphas: np.ndarray
+    """float32 [C, H, W], flat"""
+
+
+class Kept(NamedTuple):
+    """What the backward pass needs of the forward pass; pixels by tile and block."""
+
+    transmittances: np.ndarray
+    """What each pixel leaves of the background. float32 [tiles, PIXELS], flat"""
+    last_entries: np.ndarray
+    """The last entry of its tile's list that counts for a pixel, -1 for none. int32 [tiles, PIXELS], flat"""
+    masks: np.ndarray
+    """Which blocks of its tile each list entry touches. int32 [L]"""
 
 
 @device
@@ -164,32 +193,11 @@ def _copy_record(records, at, stride, x0, y0, local, to):
 
 
 @kernel
-def composite_forward(
-    queue,
-    records,
-    stride,
-    entries,
-    tile_starts,
-    tiles_by_length,
-    backgrounds,
-    tile_rows,
-    tile_columns,
-    width,
-    height,
-    channels,
-    expected_depth,
-    render,
-    alphas,
-    transmittances,
-    last_entries,
-    masks,
-):
-    """Items are tiles. Arrays flat; `backgrounds` [C, channels] may be empty.
-
-    `render` [C, H, W, channels] and `alphas` [C, H, W] are the images; with `expected_depth` the last channel is
-    divided by alpha. For the backward pass, by tile and block: the `transmittances` left, the `last_entries` that
-    count, from the list's start, and per list entry the `masks`.
-    """
+def composite_forward(queue, bins, images, kept):
+    """Fill in `images.render` and `alphas`, and `kept`. Items are tiles."""
+    _, _, records, stride, _, tile_starts, entries, tiles_by_length, tile_rows, tile_columns = bins
+    width, height, channels, expected_depth, backgrounds, render, alphas = images
+    transmittances, last_entries, masks = kept
     centre_x, centre_y = _pixel_centres()
     local = np.empty(_BATCH * stride, np.float32)
     left = np.empty(PIXELS, np.float32)  # transmittance, negative once the pixel is done
@@ -197,10 +205,7 @@ def composite_forward(
     sums = np.empty((stride - GEOMETRY) * PIXELS, np.float32)
     batch_masks = np.empty(_BATCH, np.int32)
     waiting = np.empty(_BLOCKS, np.int64)  # which Gaussians of the batch touch a block
-    while True:
-        item = take(queue)
-        if item < 0:
-            break
+    for item in items(queue):
         tile = peek(tiles_by_length, item)
         camera = tile // (tile_rows * tile_columns)
         y0 = tile // tile_columns % tile_rows * TILE
@@ -303,36 +308,17 @@ def composite_forward(
 
 
 @kernel
-def composite_backward(
-    queue,
-    records,
-    stride,
-    entries,
-    tile_starts,
-    tiles_by_length,
-    backgrounds,
-    tile_rows,
-    tile_columns,
-    width,
-    height,
-    channels,
-    expected_depth,
-    render,
-    transmittances,
-    last_entries,
-    masks,
-    v_render,
-    v_alphas,
-    absgrad,
-    touched_slots,
-    v_slots,
-):
-    """Items are tiles. Writes, for each list entry, sums over the tile's pixels to the entry's slot of `v_slots`.
+def composite_backward(queue, bins, images, kept, v_render, v_alphas, absgrad, touched_slots, v_slots):
+    """Write, for each list entry, sums over the tile's pixels to the entry's slot of `v_slots`. Items are tiles.
 
     With g the gradient to σ = q·ln 2 at a pixel (dx, dy) from the centre, they are, per slot of `stride` numbers:
     Σg, Σg·dx, Σg·dy, Σg·dx², Σg·dx·dy, Σg·dy², Σ|g·∂q/∂dx|, Σ|g·∂q/∂dy|, and the gradients of the channels.
-    Slots that `touched_slots` does not mark are left as they are.
+    Slots that `touched_slots` does not mark are left as they are. Longer than other functions: its innermost loop
+    carries a score of sums in registers.
     """
+    _, _, records, stride, _, tile_starts, entries, tiles_by_length, tile_rows, tile_columns = bins
+    width, height, channels, expected_depth, backgrounds, render, _ = images
+    transmittances, last_entries, masks = kept
     centre_x, centre_y = _pixel_centres()
     values = stride - GEOMETRY
     local = np.empty(stride, np.float32)
@@ -342,10 +328,7 @@ def composite_backward(
     weights = np.empty(PIXELS, np.float32)
     last = np.empty(PIXELS, np.int32)
     block_last = np.empty(_BLOCKS, np.int32)
-    while True:
-        item = take(queue)
-        if item < 0:
-            break
+    for item in items(queue):
         tile = peek(tiles_by_length, item)
         start = peek(tile_starts, tile)
         camera = tile // (tile_rows * tile_columns)
@@ -472,34 +455,18 @@ def composite_backward(
 
 @kernel
 def reduce_gradients(
-    queue,
-    gaussians,
-    first_slots,
-    touched_slots,
-    v_slots,
-    stride,
-    conics,
-    opacities,
-    color_channels,
-    with_depth,
-    v_means2d,
-    v_absolute,
-    v_conics,
-    v_opacities,
-    v_colors,
-    v_depths,
-):
+    queue, bins, touched_slots, v_slots, conics, opacities, color_channels, with_depth, v_means2d, v_absolute,
+    v_conics, v_opacities, v_colors, v_depths,
+):  # fmt: skip
     """Items are chunks of `REDUCE_CHUNK` records: add up each record's slots and undo the record's units.
 
     The outputs, [C, N, …], must hold zeros for the Gaussians that have no record. `v_absolute` may be empty.
     """
+    gaussians, first_slots, stride = bins.gaussians, bins.first_slots, bins.stride
     m = gaussians.size
     used = GEOMETRY + color_channels + (1 if with_depth else 0)
     sums = np.empty(stride, np.float32)
-    while True:
-        chunk = take(queue)
-        if chunk < 0:
-            break
+    for chunk in items(queue):
         for r in range(chunk * REDUCE_CHUNK, min((chunk + 1) * REDUCE_CHUNK, m)):
             for k in range(0, used, 8):
                 total = f32x8(_ZERO)

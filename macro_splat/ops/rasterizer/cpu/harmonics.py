@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from macro_splat.simd import device, kernel, take
+from macro_splat.simd import device, items, kernel
 from macro_splat.simd.lanes import peek, poke
 
 CHUNK = 512  # Gaussians per work item
@@ -98,10 +98,7 @@ def shade_forward(queue, means, centres, coefficients, n, bands, degree, radii, 
     chunks = (n + CHUNK - 1) // CHUNK
     used = (degree + 1) * (degree + 1)
     basis = np.empty(16, np.float32)
-    while True:
-        item = take(queue)
-        if item < 0:
-            break
+    for item in items(queue):
         c = item // chunks
         start = (item % chunks) * CHUNK
         for g in range(start, min(start + CHUNK, n)):
@@ -149,10 +146,7 @@ def shade_backward(
     v_basis = np.empty(16, np.float32)
     zero = np.float32(0.0)
     with_directions = v_means.size > 0 and degree > 0
-    while True:
-        item = take(queue)
-        if item < 0:
-            break
+    for item in items(queue):
         for k in range(cameras * 3 if v_centres.size > 0 else 0):
             poke(v_centres, item * cameras * 3 + k, zero)
         start = item * CHUNK

@@ -10,9 +10,11 @@ Jacobian of the perspective, the camera's rotation, the Gaussian's rotation and 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from macro_splat.simd import device, kernel, take
+from macro_splat.simd import device, items, kernel
 from macro_splat.simd.lanes import (
     ceil,
     f32x8,
@@ -36,6 +38,40 @@ _MAX_RADIUS = 2.0**30
 _MIN_DET = 1e-12  # pixels⁴; only without eps2d: too thin to meet a pixel's centre, and its conic would overflow
 _MAX_FLOAT = float(np.finfo(np.float32).max)
 _POSE_TERMS = 12  # the upper 3x4 part of a view matrix
+
+
+class Gaussians(NamedTuple):
+    """N Gaussians and the C cameras that see them, or the gradients to them. All float32, flat; see `rasterization`."""
+
+    means: np.ndarray
+    """[N, 3]"""
+    quats: np.ndarray
+    """[N, 4]"""
+    scales: np.ndarray
+    """[N, 3]"""
+    opacities: np.ndarray
+    """[N]"""
+    viewmats: np.ndarray
+    """[C, 4, 4]; of gradients, each chunk's share to the upper three rows, [chunks, C, 12], or empty"""
+    Ks: np.ndarray
+    """[C, 3, 3]; of gradients empty"""
+    blur_variance: np.ndarray
+    """[C, N], or empty"""
+
+
+class Projected(NamedTuple):
+    """What the images see of the Gaussians, or the gradients to it. Flat."""
+
+    means2d: np.ndarray
+    """Centres, pixels. float32 [C, N, 2]"""
+    depths: np.ndarray
+    """z of the centres in the camera, world units. float32 [C, N]"""
+    conics: np.ndarray
+    """(a, b, c) of the inverse covariance, pixels⁻². float32 [C, N, 3]"""
+    opacities: np.ndarray
+    """With antialiasing and blur. float32 [C, N]"""
+    radii: np.ndarray
+    """3σ along the longer axis, pixels; 0 = not in the image. int32 [C, N]; of gradients empty"""
 
 
 @device
@@ -152,40 +188,18 @@ def _widened_det(det, trace, variance):
 
 
 @kernel
-def project_forward(
-    queue,
-    means,
-    quats,
-    scales,
-    opacities,
-    viewmats,
-    Ks,
-    blur_variance,
-    n,
-    width,
-    height,
-    near,
-    far,
-    radius_clip,
-    eps2d,
-    antialiased,
-    means2d,
-    depths,
-    conics,
-    effective_opacities,
-    radii,
-):
-    """Items are chunks of `CHUNK` Gaussians of one camera, camera-major. Arrays flat; `blur_variance` may be empty.
+def project_forward(queue, given, width, height, near, far, radius_clip, eps2d, antialiased, found):
+    """Fill in `found`, `Projected`, from `given`, `Gaussians`: zeros where they are not in the image.
 
-    Gaussians that are not in the image get zeros everywhere.
+    Items are chunks of `CHUNK` Gaussians of one camera, camera-major.
     """
+    means, quats, scales, opacities, viewmats, Ks, blur_variance = given
+    means2d, depths, conics, effective_opacities, radii = found
+    n = opacities.size
     chunks = (n + CHUNK - 1) // CHUNK
     columns = np.empty(14 * 8, np.float32)
     results = np.empty(7 * 8, np.float32)
-    while True:
-        item = take(queue)
-        if item < 0:
-            break
+    for item in items(queue):
         c = item // chunks
         pose = _pose(viewmats, c)
         fx, fy, cx, cy, low_x, high_x, low_y, high_y = _intrinsics(Ks, c, width, height)
@@ -251,47 +265,22 @@ def project_forward(
 
 
 @kernel
-def project_backward(
-    queue,
-    means,
-    quats,
-    scales,
-    opacities,
-    viewmats,
-    Ks,
-    blur_variance,
-    n,
-    cameras,
-    width,
-    height,
-    eps2d,
-    antialiased,
-    conics,
-    radii,
-    v_means2d,
-    v_depths,
-    v_conics,
-    v_effective,
-    v_means,
-    v_quats,
-    v_scales,
-    v_opacities,
-    v_blur,
-    v_poses,
-):
-    """Items are chunks of `CHUNK` Gaussians. `v_poses` [chunks, C, 12] gets each chunk's share.
+def project_backward(queue, given, width, height, eps2d, antialiased, conics, radii, v_found, v_given):
+    """Fill in `v_given`, the gradients to `given`, from `v_found`; `conics` and `radii` are of the forward pass.
 
-    `v_blur` and `v_poses` may be empty: then they are not computed.
+    Items are chunks of `CHUNK` Gaussians. Gradients whose arrays are empty are not computed. Longer than other
+    functions: everything in it is a step of one chain of derivatives, whose values would all have to be handed on.
     """
+    means, quats, scales, opacities, viewmats, Ks, blur_variance = given
+    v_means2d, v_depths, v_conics, v_effective, _ = v_found
+    v_means, v_quats, v_scales, v_opacities, v_poses, _, v_blur = v_given
+    n, cameras = opacities.size, viewmats.size // 16
     columns = np.empty(12 * 8, np.float32)
     seen = np.empty(10 * 8, np.float32)
     sums = np.empty(11 * 8, np.float32)
     pose_sums = np.empty(cameras * _POSE_TERMS * 8, np.float32)
     zero = f32x8(0.0)
-    while True:
-        item = take(queue)
-        if item < 0:
-            break
+    for item in items(queue):
         if v_poses.size > 0:
             for k in range(cameras * _POSE_TERMS):
                 store(pose_sums, k * 8, zero)
