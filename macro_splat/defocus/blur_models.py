@@ -44,11 +44,11 @@ class BlurModel(nn.Module):
         self.lens = None
 
     def param_groups(self) -> dict[str, list[Parameter]]:
-        """Parameters by the name of their optimizer's settings."""
+        """Return parameters by the name of their optimizer's settings."""
         return {}
 
     def blur_gaussians(self, view: int, gaussians: dict[str, Any], viewmat: Tensor, K: Tensor) -> dict[str, Any]:
-        """The arguments of the rasterizer for this view.
+        """Return the arguments of the rasterizer for this view.
 
         Args:
             view: index of the training view.
@@ -58,7 +58,7 @@ class BlurModel(nn.Module):
         return gaussians
 
     def blur_picture(self, view: int, picture: Tensor, alpha: Tensor, depth: Tensor | None, focal_px: Tensor) -> Tensor:
-        """The photograph that the lens would have taken of the rendered picture [H, W, 3], composited, sRGB.
+        """Return the photograph that the lens would have taken of the rendered picture [H, W, 3], composited, sRGB.
 
         Args:
             alpha: [H, W, 1] opacity. depth: [H, W, 1] expected depth if `needs_depth`.
@@ -66,15 +66,15 @@ class BlurModel(nn.Module):
         return picture
 
     def clarity(self, view: int, depth: Tensor | None, focal_px: Tensor) -> Tensor | None:
-        """How much of the detail the lens let through at every pixel, 0..1, shape of the depth; None if of no use."""
+        """Return how much detail the lens let through at every pixel, 0..1, shape of the depth; None if of no use."""
         return None
 
     def losses(self) -> dict[str, Tensor]:
-        """Weighted terms of the training loss."""
+        """Return weighted terms of the training loss."""
         return {}
 
     def set_progress(self, fraction: float) -> None:
-        """Called before each training step with the share of the training that is done, 0..1."""
+        """Take the share of the training that is done, 0..1, before each training step."""
 
 
 class LensBlurModel(BlurModel):
@@ -93,7 +93,7 @@ class LensBlurModel(BlurModel):
         self.blur_net = BlurNet(num_views) if config.blur_net and self.takes_blur_net else None
 
     def param_groups(self) -> dict[str, list[Parameter]]:
-        """The lens's, and the network's if there is one."""
+        """Return the lens's parameters, and the network's if there is one."""
         groups = {
             "lens_focus": [self.lens.focus_offset_px],
             "lens_aperture": [self.lens.log_aperture_shared, self.lens.log_aperture_residual],
@@ -101,7 +101,7 @@ class LensBlurModel(BlurModel):
         return groups if self.blur_net is None else {**groups, "blur_net": list(self.blur_net.parameters())}
 
     def losses(self) -> dict[str, Tensor]:
-        """The priors that one lens took all photographs, and that it is a thin one."""
+        """Return the priors that one lens took all photographs, and that it is a thin one."""
         config = self.config
         losses = {"lens_prior": config.residual_weight * self.lens.residual_penalty()}
         if self.blur_net is not None:
@@ -109,12 +109,12 @@ class LensBlurModel(BlurModel):
         return losses
 
     def coc_radius(self, view: int, depth: Tensor, focal_px: Tensor) -> Tensor:
-        """Signed radius of the circle of confusion [H, W, 1] in pixels, at the rendered depth [H, W, 1]."""
+        """Return the signed radius of the circle of confusion [H, W, 1] in pixels, at the rendered depth [H, W, 1]."""
         return self.lens.coc_radius(view, depth, focal_px)
 
     @torch.no_grad()
     def kernel_at(self, view: int, depth: Tensor, alpha: Tensor, focal_px: Tensor, x: int, y: int) -> Kernel:
-        """The kernel of one pixel.
+        """Return the kernel of one pixel.
 
         Args:
             view: index of the training view.
@@ -135,7 +135,7 @@ class SplatBlurModel(LensBlurModel):
     takes_blur_net = True
 
     def blur_gaussians(self, view: int, gaussians: dict[str, Any], viewmat: Tensor, K: Tensor) -> dict[str, Any]:
-        """With `blur_variance`."""
+        """Add `blur_variance`."""
         means = gaussians["means"]
         depth = means @ viewmat[2, :3] + viewmat[2, 3]
         variance = self.lens.blur_variance(view, depth, K[0, 0])
@@ -149,7 +149,7 @@ class SplatBlurModel(LensBlurModel):
         return {**gaussians, "blur_variance": variance[None]}
 
     def coc_radius(self, view: int, depth: Tensor, focal_px: Tensor) -> Tensor:
-        """As for a Gaussian that lies there."""
+        """Return the radius for a Gaussian that lies there."""
         coc_radius = super().coc_radius(view, depth, focal_px)
         if self.blur_net is None:
             return coc_radius
@@ -170,7 +170,7 @@ class ImageBlurModel(LensBlurModel):
     kernel_shape: Shape = "disc"
 
     def blur_picture(self, view: int, picture: Tensor, alpha: Tensor, depth: Tensor | None, focal_px: Tensor) -> Tensor:
-        """As `defocus_picture`."""
+        """Blur by `defocus_picture`."""
         assert depth is not None
         coc_radius = self.coc_radius(view, depth, focal_px)
         config = self.config
@@ -179,7 +179,7 @@ class ImageBlurModel(LensBlurModel):
         )
 
     def coc_radius(self, view: int, depth: Tensor, focal_px: Tensor) -> Tensor:
-        """As the parent's."""
+        """Return the parent's, scaled by the network."""
         coc_radius = super().coc_radius(view, depth, focal_px)
         if self.blur_net is None:
             return coc_radius
@@ -187,7 +187,7 @@ class ImageBlurModel(LensBlurModel):
         return coc_radius * self.blur_net.on_picture(view, relative_depth, depth[..., 0] > 0)[..., None]
 
     def losses(self) -> dict[str, Tensor]:
-        """The parent's, and that the lens is as given."""
+        """Return the parent's terms, and the priors that the lens is as given."""
         return {
             **super().losses(),
             "lens_given": self.config.given_weight * self.lens.given_penalty(),
@@ -196,7 +196,7 @@ class ImageBlurModel(LensBlurModel):
 
     @torch.no_grad()
     def clarity(self, view: int, depth: Tensor | None, focal_px: Tensor) -> Tensor | None:
-        """exp(−σ²/2τ²), where the loss weighs by it."""
+        """Return exp(−σ²/2τ²), where the loss weighs by it."""
         if self.config.blurred_weight >= 1.0:
             return None
         assert depth is not None
@@ -205,7 +205,7 @@ class ImageBlurModel(LensBlurModel):
 
     @torch.no_grad()
     def kernel_at(self, view: int, depth: Tensor, alpha: Tensor, focal_px: Tensor, x: int, y: int) -> Kernel:
-        """The parent's. Beside the object it is the object's, as far as that reaches.
+        """Return the parent's. Beside the object it is the object's, as far as that reaches.
 
         At the edge of one surface before another, where a pixel is made of two layers, it is that of its own.
         """

@@ -51,7 +51,7 @@ class BlurNet(nn.Module):
         self._seen: Tensor | None = None
 
     def residual(self, view: int, position: Tensor, relative_depth: Tensor) -> Tensor:
-        """The residual of log σ, within ± `BOUND`.
+        """Return the residual of log σ, within ± `BOUND`.
 
         Args:
             view: index of the training view. position: [..., 2]. relative_depth: [...].
@@ -70,7 +70,7 @@ class BlurNet(nn.Module):
         return residual
 
     def on_picture(self, view: int, relative_depth: Tensor, covered: Tensor) -> Tensor:
-        """The factor of the blur at every pixel.
+        """Return the factor of the blur at every pixel.
 
         Args:
             relative_depth: [H, W]. covered: [H, W] bool, where it means something; elsewhere it is taken for 0.
@@ -91,7 +91,7 @@ class BlurNet(nn.Module):
         return torch.exp(fine[0, 0, :height, :width])
 
     def at_points(self, view: int, position: Tensor, relative_depth: Tensor) -> Tensor:
-        """The factor of the blur at points in space; no gradient flows to where they are.
+        """Return the factor of the blur at points in space; no gradient flows to where they are.
 
         Args:
             position: [N, 2], relative_depth: [N]. Beyond the picture it is that at its border.
@@ -108,12 +108,12 @@ class BlurNet(nn.Module):
         return torch.exp(residual.reshape(-1))
 
     def penalty(self) -> Tensor:
-        """Mean square of the residual where it was asked for last: the prior that the lens is a thin one."""
+        """Return the mean square of the residual where it was asked for last: the prior that the lens is a thin one."""
         return torch.zeros(()) if self._seen is None else self._seen.square().mean()
 
 
 def pixel_positions(height: int, width: int, cell: int = 1, rows: int | None = None, columns: int | None = None):
-    """Middles of the squares of ``cell`` pixels of a picture, as the network takes them. [rows, columns, 2]"""
+    """Return middles of the squares of ``cell`` pixels of a picture, as the network takes them. [rows, columns, 2]"""
     half = 0.5 * math.hypot(height, width)
     y = (torch.arange(rows or height) + 0.5) * cell - 0.5 * height
     x = (torch.arange(columns or width) + 0.5) * cell - 0.5 * width

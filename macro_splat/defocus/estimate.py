@@ -73,7 +73,7 @@ class _Observations:
 
 
 def blur_loss(variance: Array, width_px: float) -> Array:
-    """G(σ²): the share of a band's energy that a Gaussian blur of this variance (px²) leaves (formula above)."""
+    """Return G(σ²): the share of a band's energy that a Gaussian blur of this variance (px²) leaves (formula above)."""
     exponents = width_px**2 * np.array([1.0, (1.0 + VARIANCE_RATIO) / 2.0, VARIANCE_RATIO])
     weights = np.array([1.0, -2.0, 1.0])
     left = -sum(c * np.log(a + variance) for c, a in zip(weights, exponents, strict=True))
@@ -83,7 +83,7 @@ def blur_loss(variance: Array, width_px: float) -> Array:
 def estimate_lens(
     photographs: Iterable[NDArray], world_to_camera: Array, intrinsics: Array, points: Array, *, seed: int = 0
 ) -> LensEstimate | None:
-    """Focus distance of every view and the lens's strength (see the module's text).
+    """Return the focus distance of every view and the lens's strength (see the module's text).
 
     Args:
         photographs: V images [H, W, 3], uint8 or float in 0..1; read one at a time.
@@ -126,7 +126,7 @@ def estimate_lens(
 
 
 def _observe(photographs: Iterable[NDArray], viewmats: Array, Ks: Array, points: Array) -> _Observations | None:
-    """Band energies around the projections of the points that each view sees."""
+    """Return band energies around the projections of the points that each view sees."""
     views, indices, inverse_depths, energies = [], [], [], []
     for view, photograph in enumerate(photographs):
         grey = photograph[..., :3].mean(axis=-1)
@@ -160,7 +160,7 @@ def _observe(photographs: Iterable[NDArray], viewmats: Array, Ks: Array, points:
 
 
 def _visible(depth: Array, x: Array, y: Array, height: int, width: int) -> tuple[NDArray, NDArray, NDArray]:
-    """Points inside the picture and not behind others (a coarse depth buffer), and the pixels they fall on."""
+    """Return points inside the picture and not behind others (a coarse depth buffer), and the pixels they fall on."""
     margin = 4.0
     visible = (depth > 0) & (x > margin) & (y > margin) & (x < width - margin) & (y < height - margin)
     if visible.any():
@@ -174,7 +174,7 @@ def _visible(depth: Array, x: Array, y: Array, height: int, width: int) -> tuple
 
 
 def _fit_focus(seen: _Observations, strength: float, candidates: Array) -> tuple[Array, Array]:
-    """Inverse focus distance of every view [V] for one κ, and the cost of every candidate [V, candidates]."""
+    """Return the inverse focus distance of each view [V] for one κ, and the cost of each candidate [V, candidates]."""
     focus = np.full(seen.num_views, np.median(seen.inverse_depth))
     texture: list[Array | None] = [None] * len(BAND_WIDTHS_PX)
     costs = np.zeros((seen.num_views, len(candidates)))
@@ -195,7 +195,7 @@ def _fit_focus(seen: _Observations, strength: float, candidates: Array) -> tuple
 
 
 def _fit_texture(seen: _Observations, band: int, loss: Array, previous: Array | None) -> Array:
-    """Energy S_p of the sharp texture of every point [P]: least squares, weighted by the expected scatter."""
+    """Return the energy S_p of each point's sharp texture [P]: least squares, weighted by the expected scatter."""
     noise = seen.noise[band]
     scatter = loss + (0.05 if previous is None else noise / previous[seen.point])
     weight = 1.0 / scatter**2
@@ -206,7 +206,7 @@ def _fit_texture(seen: _Observations, band: int, loss: Array, previous: Array | 
 
 
 def _cost(seen: _Observations, variance: Array, texture: Sequence[Array | None]) -> Array:
-    """Robust cost of every observation: a Lorentzian of the log ratio, weighted by the texture's signal to noise."""
+    """Return the robust cost of each observation: a Lorentzian of the log ratio, weighted by the signal to noise."""
     cost = np.zeros(len(variance))
     for band, width in enumerate(BAND_WIDTHS_PX):
         sharp = texture[band]
@@ -227,7 +227,7 @@ def _vertex_offset(values: Array, index: int) -> float:
 
 
 def _uncertainty(focus: Array, costs: Array, step: float, neighbours: list[Array], floor: float) -> Array:
-    """Standard deviation of the focus distance [V].
+    """Return the standard deviation of the focus distance [V].
 
     The scatter alone, from the curvature of the costs, is ten times too small on captures whose lens is known: what
     the strength leaves open, the shift of the focus at the next strengths of the grid (``neighbours``), counts more,
@@ -239,7 +239,7 @@ def _uncertainty(focus: Array, costs: Array, step: float, neighbours: list[Array
 
 
 def _deviation(costs: Array, index: int, step: float) -> float:
-    """Standard deviation of what the costs were sampled over, reading them as a negative log likelihood."""
+    """Return the standard deviation of what the costs were sampled over, reading them as a negative log likelihood."""
     index = int(np.clip(index, 1, len(costs) - 2))
     curvature = (costs[index - 1] - 2.0 * costs[index] + costs[index + 1]) / step**2
     return float(1.0 / np.sqrt(curvature)) if curvature > 0 else float("inf")

@@ -77,13 +77,13 @@ def extend_radius(radius: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def carry_within_reach(radius: Tensor, known: Tensor) -> Tensor:
-    """The radius of the nearest known pixel where a disc of that radius reaches from there to here, else 0. [H, W]"""
+    """Return the radius of the nearest known pixel where a disc of that radius reaches this pixel, else 0. [H, W]"""
     nearest, distance = carry_to_nearest(radius, known, float(radius.detach().max()) + 1.5)
     return torch.where(distance <= nearest + 1.5, nearest, torch.zeros_like(nearest))
 
 
 def front_layer(coc_radius: Tensor, covered: Tensor) -> tuple[Tensor, Tensor] | None:
-    """The share of every pixel that belongs to the surface in front, and where there are two surfaces to tell apart.
+    """Return the share of each pixel that belongs to the surface in front, and where two surfaces meet.
 
     Args:
         coc_radius: [H, W] signed radius of the circle of confusion. covered: [H, W] bool, where it means something.

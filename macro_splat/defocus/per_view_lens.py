@@ -89,11 +89,11 @@ class PerViewLens(nn.Module):
             parameter.zero_()
 
     def aperture_radius(self) -> Tensor:
-        """Pupil radius of every view [V], scene units."""
+        """Return the pupil radius of every view [V], scene units."""
         return self.start_aperture * torch.exp(self.log_aperture_shared + self.log_aperture_residual[self.group])
 
     def inverse_focus_distance(self) -> Tensor:
-        """1/d of every view [V]; it may pass 0 (focus beyond infinity) while learning, which the law allows."""
+        """Return 1/d of every view [V]; it may pass 0 (focus beyond infinity) while learning, which the law allows."""
         px_per_inverse_length = 2.0 * SIGMA_PER_DIAMETER * self.start_aperture * self.focal_px
         return self.start_inverse_focus + self.focus_offset_px / px_per_inverse_length.clamp(min=1e-12)
 
@@ -104,7 +104,7 @@ class PerViewLens(nn.Module):
         self.focus_offset_px[view] = (value - self.start_inverse_focus[view]) * px_per_inverse_length
 
     def focus_distance(self) -> Tensor:
-        """d of every view [V], scene units; ``inf`` at and beyond infinity."""
+        """Return d of every view [V], scene units; ``inf`` at and beyond infinity."""
         inverse = self.inverse_focus_distance()
         return torch.where(inverse > 0, 1.0 / inverse.clamp(min=1e-12), torch.full_like(inverse, math.inf))
 
@@ -127,11 +127,11 @@ class PerViewLens(nn.Module):
 
     @torch.no_grad()
     def relative_depth(self, view: int, depth: Tensor) -> Tensor:
-        """z/d − 1: how far behind the plane of focus, as a share of its distance; −1 for all z if that is infinite."""
+        """Return z/d − 1: how far behind the plane of focus, as a share of its distance; −1 if that is infinite."""
         return depth * self.inverse_focus_distance()[view] - 1.0
 
     def given_penalty(self) -> Tensor:
-        """How far what was given is left behind: mean squares of the change of log pupil and of the plane of focus.
+        """Return how far given values are left behind: mean squares of the change of log pupil and of focus.
 
         A plane of focus moved by one pixel of blur sigma counts as a pupil changed by `FOCUS_PX_AS_LOG_APERTURE`.
         """
@@ -143,7 +143,7 @@ class PerViewLens(nn.Module):
         return squares.mean()
 
     def estimated_penalty(self) -> Tensor:
-        """How far pupils fell below what was estimated: mean square, in its deviations. Above it they are free.
+        """Return how far pupils fell below what was estimated: mean square, in its deviations. Above it they are free.
 
         The estimate takes the sharpest that a texture was seen for sharp, so it is a lower bound.
         """
@@ -154,5 +154,5 @@ class PerViewLens(nn.Module):
         return (torch.where(known, change.clamp(max=0.0), 0.0) / deviation).square().mean()
 
     def residual_penalty(self) -> Tensor:
-        """Mean square of the residuals of log pupil: the prior that one lens took all photographs."""
+        """Return the mean square of the residuals of log pupil: the prior that one lens took all photographs."""
         return self.log_aperture_residual.square().mean()

@@ -27,17 +27,17 @@ class Similarity:
     """[3]"""
 
     def apply(self, points: Tensor) -> Tensor:
-        """Points [N, 3], moved."""
+        """Return points [N, 3], moved."""
         return self.scale * points @ self.rotation.T + self.translation
 
     def move_camera(self, camera_to_world: Tensor) -> Tensor:
-        """A camera [..., 3, 4] that moves along with the scene; its pictures' depth is `scale` times as large."""
+        """Return a camera [..., 3, 4] that moves with the scene; its pictures' depth is `scale` times as large."""
         rotation = self.rotation @ camera_to_world[..., :3]
         return torch.cat([rotation, self.apply(camera_to_world[..., 3])[..., None]], dim=-1)
 
 
 def align_cameras(viewmats: Tensor, true_viewmats: Tensor, points: Tensor, focal_px: Tensor) -> Similarity:
-    """The motion of the scene that best explains where optimised cameras see what true cameras see.
+    """Return the motion of the scene that best explains where optimised cameras see what true cameras see.
 
     Minimises Σ |π(E_i G p_j) − π(T_i p_j)|² in pixels over the similarity G by Gauss–Newton: E_i, T_i world-to-camera,
     p_j points of the scene. Unlike a fit of the camera centres this lets a camera's turn and shift, which the picture
@@ -82,6 +82,6 @@ def _rotation(vector: Tensor) -> Tensor:
 
 
 def _project(viewmats: Tensor, points: Tensor, focal_px: Tensor) -> Tensor:
-    """[V, P, 2] pixels from the principal point."""
+    """Return [V, P, 2] pixels from the principal point."""
     xyz = points @ viewmats[:, :3, :3].transpose(1, 2) + viewmats[:, None, :3, 3]
     return focal_px.double()[:, None, None] * xyz[..., :2] / xyz[..., 2:]

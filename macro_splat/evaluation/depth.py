@@ -9,7 +9,7 @@ COVERED = 0.5
 
 
 def median_depth_error(depth: Tensor, truth: Tensor, alpha: Tensor) -> float | None:
-    """Median of |depth − truth| where the truth has an object and the render covers it, in the unit of both.
+    """Return the median of |depth − truth| where the truth has an object and the render covers it, in the unit of both.
 
     Args:
         depth: [H, W, 1] rendered depth along the optical axis.

@@ -9,7 +9,7 @@ from macro_splat.defocus.thin_lens import coc_radius_px
 
 
 def focus_distance_errors(focus_distance: Tensor, truth: Tensor) -> tuple[float, float] | None:
-    """Median over the views of |d − d*|, in the unit of the distances, and of |d − d*| / d*.
+    """Return the median over the views of |d − d*|, in the unit of the distances, and of |d − d*| / d*.
 
     Args:
         focus_distance: [V]. truth: [V], NaN where unknown.
@@ -30,7 +30,7 @@ def coc_radius_error(
     lens: tuple[float, float],
     true_lens: tuple[float, float],
 ) -> float | None:
-    """Median over the object's pixels of the error of the circle of confusion's radius, in pixels.
+    """Return the median over the object's pixels of the error of the circle of confusion's radius, in pixels.
 
     Both lenses are asked at the true depth: the error is the lens's alone.
 

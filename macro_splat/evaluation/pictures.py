@@ -14,7 +14,7 @@ SMALLEST_ERROR = 1e-10
 
 
 def psnr(picture: Tensor, truth: Tensor, mask: Tensor | None = None) -> float:
-    """Peak signal-to-noise ratio in dB, for values in 0..1.
+    """Return the peak signal-to-noise ratio in dB, for values in 0..1.
 
     Args:
         picture, truth: [H, W, 3].
@@ -27,7 +27,7 @@ def psnr(picture: Tensor, truth: Tensor, mask: Tensor | None = None) -> float:
 
 
 def gradient_energy(picture: Tensor, mask: Tensor | None = None) -> float:
-    """Sum of the squared differences of neighbouring pixels, right and below. ``mask`` as in `psnr`."""
+    """Return the sum of the squared differences of neighbouring pixels, right and below. ``mask`` as in `psnr`."""
     right = (picture[:-1, 1:] - picture[:-1, :-1]).square()
     below = (picture[1:, :-1] - picture[:-1, :-1]).square()
     energy = right + below
@@ -35,7 +35,7 @@ def gradient_energy(picture: Tensor, mask: Tensor | None = None) -> float:
 
 
 def sharpness_ratio(picture: Tensor, truth: Tensor, mask: Tensor | None = None) -> float:
-    """Gradient energy of a picture over that of the truth: below 1 blurred, above 1 noisy or over-sharpened.
+    """Return the gradient energy of a picture over that of the truth: below 1 blurred, above 1 noisy or over-sharpened.
 
     NaN where the truth is one flat colour.
     """
@@ -52,7 +52,7 @@ def compare_pictures(
     object_mask: Tensor | None = None,
     lpips: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> dict[str, float]:
-    """All figures for one view.
+    """Return all figures for one view.
 
     Args:
         picture, truth: [H, W, 3] in 0..1.

@@ -22,12 +22,12 @@ PEAKING = (1.0, 0.15, 0.1)
 
 
 def signed_colors(values: Tensor, full_scale: float) -> Tensor:
-    """Colours [H, W, 3] in 0..1 of signed values [H, W, 1], 0 in the middle of the map, ±``full_scale`` at its ends."""
+    """Return colours [H, W, 3] of signed values [H, W, 1]: 0 in the middle of the map, ±``full_scale`` at its ends."""
     return _look_up(DIVERGING, 0.5 + 0.5 * values / full_scale)
 
 
 def coc_colors(coc_radius: Tensor, alpha: Tensor) -> Tensor:
-    """Colours of signed circles of confusion, black where nothing is.
+    """Return colours of signed circles of confusion, black where nothing is.
 
     The ends of the map are the power of two, in pixels of diameter and at least 2, that holds all but 2 % of the
     covered pixels: a scale that seldom changes as the camera moves.
@@ -46,13 +46,13 @@ def coc_colors(coc_radius: Tensor, alpha: Tensor) -> Tensor:
 
 
 def difference_colors(picture: Tensor, other: Tensor) -> Tensor:
-    """Colours [H, W, 3] of the mean absolute difference of two pictures [H, W, 3]: black where there is none."""
+    """Return colours [H, W, 3] of the mean absolute difference of two pictures [H, W, 3]: black where there is none."""
     difference = (picture - other).abs().mean(dim=-1, keepdim=True)
     return _look_up(SEQUENTIAL, difference / LARGEST_DIFFERENCE)
 
 
 def focus_peaking(sharp: Tensor, seen: Tensor, coc_radius: Tensor, alpha: Tensor) -> Tensor:
-    """The picture as the lens saw it, with the edges that are in focus marked red.
+    """Return the picture as the lens saw it, with the edges that are in focus marked red.
 
     Args:
         sharp, seen: [H, W, 3] without and with the lens's blur.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def extreme_around(values: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """The extreme of each pixel and its eight neighbours: [H, W] -> [H, W].
+    """Return the extreme of each pixel and its eight neighbours: [H, W] -> [H, W].
 
     Args:
         values: [H, W].
@@ -21,7 +21,7 @@ def extreme_around(values: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -
 
 
 def extreme_in_cells(values: Tensor, cell: int, choose: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """The extreme of each square of ``cell`` x ``cell`` pixels: [H, W] -> [ceil(H / cell), ceil(W / cell)].
+    """Return the extreme of each square of ``cell`` x ``cell`` pixels: [H, W] -> [ceil(H / cell), ceil(W / cell)].
 
     Args:
         values: [H, W].

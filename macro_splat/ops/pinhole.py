@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def project(
     points: NDArray[Any], viewmat: NDArray[Any], K: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Depth, and x and y in pixels, of points.
+    """Return the depth of points, and their x and y in pixels.
 
     Args:
         points: [P, 3]. viewmat: [4, 4] world to camera, looking along +z. K: [3, 3] intrinsics in pixels.

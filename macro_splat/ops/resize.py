@@ -14,12 +14,12 @@ LOOKED_AT_EDGE = 1600
 
 
 def look_reduction(longer_edge: int) -> int:
-    """The whole factor by which photographs of this size are reduced to be looked at."""
+    """Return the whole factor by which photographs of this size are reduced to be looked at."""
     return max(1, math.ceil(longer_edge / LOOKED_AT_EDGE))
 
 
 def reduced(picture: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Means of squares of so many pixels; what is left over at the right and the lower border is left out.
+    """Return means of squares of so many pixels; what is left over at the right and the lower border is left out.
 
     Args:
         picture: [H, W, C] uint8 or float32. factor: ≥ 1; 1 returns the picture itself.
@@ -32,7 +32,7 @@ def reduced(picture: NDArray[Any], factor: int) -> NDArray[Any]:
 
 
 def enlarged(mask: NDArray[np.bool_], factor: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """A mask of a `reduced` picture for the picture itself, of this height and width; beyond it the border goes on."""
+    """Return the mask of a `reduced` picture for the picture itself, of this height and width; its border goes on."""
     large = mask.repeat(factor, axis=0).repeat(factor, axis=1)
     beyond = [(0, whole - edge) for whole, edge in zip(shape, large.shape, strict=True)]
     return np.pad(large, beyond, mode="edge")

@@ -146,7 +146,7 @@ def _is_writable(folder: Path) -> bool:
 
 
 def _is_private(folder: Path) -> bool:
-    """Whether nobody else can write there: compiled code is run as it is found, and all can write temporary files."""
+    """Return whether nobody else can write there: compiled code is run as found, and all can write temporary files."""
     status = folder.lstat()
     if not hasattr(os, "getuid"):
         return True

@@ -185,26 +185,24 @@ def _lower_invert(context, builder, sig, args):
 # Making lanes, and memory.
 
 
-def _spreader(lane_type):
+def _named(typing, name, text):
+    """Make an intrinsic of a function of types that was made for many."""
+    typing.__name__, typing.__doc__ = name, text
+    return intrinsic(typing)
+
+
+def _spreader(lane_type, text):
     def typing(typingctx, value):
         def codegen(context, builder, sig, args):
             return _widen(context, builder, lane_type, args[0], sig.args[0])
 
         return (signature(lane_type, value), codegen) if isinstance(value, types.Number) else None
 
-    return typing
+    return _named(typing, lane_type.name.lower(), text)
 
 
-@intrinsic
-def f32x8(typingctx, value):
-    """Spread a number over eight float32 lanes."""
-    return _spreader(F32x8)(typingctx, value)
-
-
-@intrinsic
-def i32x8(typingctx, value):
-    """Spread a number over eight int32 lanes."""
-    return _spreader(I32x8)(typingctx, value)
+f32x8 = _spreader(F32x8, "Spread a number over eight float32 lanes.")
+i32x8 = _spreader(I32x8, "Spread a number over eight int32 lanes.")
 
 
 @intrinsic
@@ -290,41 +288,23 @@ def poke(typingctx, array, index, value):
 # Arithmetic that has no operator.
 
 
-def _unary(name):
+def _unary(name, llvm_name, text):
     def typing(typingctx, value):
         def codegen(context, builder, sig, args):
-            return _call(builder, f"llvm.{name}.v8f32", F32x8.vector, args[0])
+            return _call(builder, f"llvm.{llvm_name}.v8f32", F32x8.vector, args[0])
 
         return (signature(F32x8, F32x8), codegen) if value == F32x8 else None
 
-    return typing
+    return _named(typing, name, text)
 
 
-@intrinsic
-def sqrt(typingctx, value):
-    """Square root of float lanes."""
-    return _unary("sqrt")(typingctx, value)
+sqrt = _unary("sqrt", "sqrt", "Square root of float lanes.")
+absolute = _unary("absolute", "fabs", "Absolute value of float lanes.")
+floor = _unary("floor", "floor", "Largest whole number not above, of float lanes.")
+ceil = _unary("ceil", "ceil", "Smallest whole number not below, of float lanes.")
 
 
-@intrinsic
-def absolute(typingctx, value):
-    """Absolute value of float lanes."""
-    return _unary("fabs")(typingctx, value)
-
-
-@intrinsic
-def floor(typingctx, value):
-    """Largest whole number not above, of float lanes."""
-    return _unary("floor")(typingctx, value)
-
-
-@intrinsic
-def ceil(typingctx, value):
-    """Smallest whole number not below, of float lanes."""
-    return _unary("ceil")(typingctx, value)
-
-
-def _chooser(symbol):
+def _chooser(name, symbol, text):
     def typing(typingctx, x, y):
         lane_type = _lane_type_of((x, y))
         if lane_type not in (F32x8, I32x8):
@@ -337,24 +317,16 @@ def _chooser(symbol):
 
         return signature(lane_type, x, y), codegen
 
-    return typing
+    return _named(typing, name, text)
 
 
-@intrinsic
-def minimum(typingctx, x, y):
-    """The smaller lane of each pair; the second where one is NaN."""
-    return _chooser("<")(typingctx, x, y)
-
-
-@intrinsic
-def maximum(typingctx, x, y):
-    """The larger lane of each pair; the second where one is NaN."""
-    return _chooser(">")(typingctx, x, y)
+minimum = _chooser("minimum", "<", "The smaller lane of each pair; the second where one is NaN.")
+maximum = _chooser("maximum", ">", "The larger lane of each pair; the second where one is NaN.")
 
 
 @intrinsic
 def select(typingctx, mask, x, y):
-    """Lane by lane `x` where the mask is set and `y` elsewhere; either may be a scalar."""
+    """Choose, lane by lane, `x` where the mask is set and `y` elsewhere; either may be a scalar."""
     lane_type = _lane_type_of((x, y))
     if mask != Mask8 or lane_type is None:
         return None
@@ -366,44 +338,20 @@ def select(typingctx, mask, x, y):
     return signature(lane_type, mask, x, y), codegen
 
 
-@intrinsic
-def to_int(typingctx, value):
-    """Truncate float lanes to int32; undefined where they do not fit."""
+def _conversion(name, source, target, instruction, text):
+    def typing(typingctx, value):
+        def codegen(context, builder, sig, args):
+            return getattr(builder, instruction)(args[0], target.vector)
 
-    def codegen(context, builder, sig, args):
-        return builder.fptosi(args[0], I32x8.vector)
+        return (signature(target, source), codegen) if value == source else None
 
-    return (signature(I32x8, F32x8), codegen) if value == F32x8 else None
-
-
-@intrinsic
-def to_float(typingctx, value):
-    """Convert int32 lanes to float32."""
-
-    def codegen(context, builder, sig, args):
-        return builder.sitofp(args[0], F32x8.vector)
-
-    return (signature(F32x8, I32x8), codegen) if value == I32x8 else None
+    return _named(typing, name, text)
 
 
-@intrinsic
-def bits_of(typingctx, value):
-    """Read the bits of float lanes as int32."""
-
-    def codegen(context, builder, sig, args):
-        return builder.bitcast(args[0], I32x8.vector)
-
-    return (signature(I32x8, F32x8), codegen) if value == F32x8 else None
-
-
-@intrinsic
-def float_from_bits(typingctx, value):
-    """Read the bits of int32 lanes as float32."""
-
-    def codegen(context, builder, sig, args):
-        return builder.bitcast(args[0], F32x8.vector)
-
-    return (signature(F32x8, I32x8), codegen) if value == I32x8 else None
+to_int = _conversion("to_int", F32x8, I32x8, "fptosi", "Truncate float lanes to int32; undefined if they do not fit.")
+to_float = _conversion("to_float", I32x8, F32x8, "sitofp", "Convert int32 lanes to float32.")
+bits_of = _conversion("bits_of", F32x8, I32x8, "bitcast", "Read the bits of float lanes as int32.")
+float_from_bits = _conversion("float_from_bits", I32x8, F32x8, "bitcast", "Read the bits of int32 lanes as float32.")
 
 
 # From eight lanes to one number.
@@ -434,39 +382,24 @@ def _fold(builder, x, combine):
     return builder.extract_element(x, ir.Constant(ir.IntType(32), 0))
 
 
-@intrinsic
-def lane_sum(typingctx, value):
-    """Add up the lanes."""
-    if value not in (F32x8, I32x8):
-        return None
+def _folder(name, emitters, text):
+    """Make the intrinsic that combines lanes of a type by what `emitters` holds for it, from the builder and a pair."""
 
-    def codegen(context, builder, sig, args):
-        return _fold(builder, args[0], builder.fadd if value == F32x8 else builder.add)
+    def typing(typingctx, value):
+        def codegen(context, builder, sig, args):
+            return _fold(builder, args[0], lambda x, y: emitters[value](builder, x, y))
 
-    return signature(value.scalar, value), codegen
+        return (signature(value.scalar, value), codegen) if value in emitters else None
 
-
-@intrinsic
-def lane_or(typingctx, value):
-    """Bitwise or of the lanes."""
-
-    def codegen(context, builder, sig, args):
-        return _fold(builder, args[0], builder.or_)
-
-    return (signature(types.int32, I32x8), codegen) if value == I32x8 else None
+    return _named(typing, name, text)
 
 
-@intrinsic
-def lane_max(typingctx, value):
-    """The largest of int32 lanes."""
-
-    def codegen(context, builder, sig, args):
-        def larger(a, b):
-            return builder.select(builder.icmp_signed(">", a, b), a, b)
-
-        return _fold(builder, args[0], larger)
-
-    return (signature(types.int32, I32x8), codegen) if value == I32x8 else None
+_SUM = {F32x8: lambda b, x, y: b.fadd(x, y), I32x8: lambda b, x, y: b.add(x, y)}  # no flags: in this order
+_OR = {I32x8: _ARITHMETIC[I32x8][operator.or_]}
+_MAX = {I32x8: lambda b, x, y: b.select(b.icmp_signed(">", x, y), x, y)}
+lane_sum = _folder("lane_sum", _SUM, "Add up the lanes.")
+lane_or = _folder("lane_or", _OR, "Bitwise or of the lanes.")
+lane_max = _folder("lane_max", _MAX, "The largest of int32 lanes.")
 
 
 @intrinsic
@@ -498,7 +431,7 @@ def lane_sums(typingctx, v0, v1, v2, v3, v4, v5, v6, v7):
 
 @intrinsic
 def trailing_zeros(typingctx, value):
-    """Number of the lowest set bit of an integer that is not zero."""
+    """Return the number of the lowest set bit of an integer that is not zero."""
     if not isinstance(value, types.Integer):
         return None
 

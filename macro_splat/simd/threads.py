@@ -106,7 +106,7 @@ class _Share:
         self.done.acquire()
 
     def work(self) -> None:
-        """By the helper: do it, unless nobody waits for it any more."""
+        """Do the work, by the helper, unless nobody waits for it any more."""
         if not self.begun.acquire(blocking=False):
             return
         try:
@@ -117,7 +117,7 @@ class _Share:
             self.done.release()
 
     def finish(self) -> None:
-        """By the caller, when the queue is empty: wait for the helper; if it has not begun, it need not."""
+        """Wait for the helper, by the caller when the queue is empty; a helper that has not begun need not."""
         if self.begun.acquire(blocking=False):
             return
         self.done.acquire()

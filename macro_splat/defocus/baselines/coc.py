@@ -28,13 +28,13 @@ class CocBlurModel(LensBlurModel):
     grow_gradient = 0.0002  # blur on the picture makes gradients small; half of it changed nothing (0.01 dB)
 
     def blur_picture(self, view: int, picture: Tensor, alpha: Tensor, depth: Tensor | None, focal_px: Tensor) -> Tensor:
-        """Gathered by `gaussian_gather`."""
+        """Blur by `gaussian_gather`."""
         assert depth is not None
         return gaussian_gather(picture, 2.0 * SIGMA_PER_DIAMETER * self.lens.blur_radius(view, depth, focal_px))
 
 
 def gaussian_gather(picture: Tensor, sigma: Tensor) -> Tensor:
-    """Every pixel becomes the mean around it under a Gaussian of its own width, normalised inside the picture.
+    """Return, for every pixel, the mean around it under a Gaussian of its own width, normalised inside the picture.
 
     The picture is blurred at a ladder of widths (each √2 times the one before, as far as the widest pixel needs), and
     each pixel mixes the two that enclose its variance, so that the variance of its kernel is exact.
@@ -58,14 +58,14 @@ def gaussian_gather(picture: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _blurred(planes: Tensor, sigma: float) -> Tensor:
-    """[C, H, W] by one Gaussian: a product with a matrix along each axis."""
+    """Blur [C, H, W] by one Gaussian: a product with a matrix along each axis."""
     rows, columns = (_gaussian_matrix(n, sigma, planes.device, planes.dtype) for n in planes.shape[1:])
     return rows @ planes @ columns.T
 
 
 @lru_cache(maxsize=64)
 def _gaussian_matrix(size: int, sigma: float, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """[size, size], each row a sampled Gaussian that adds up to 1."""
+    """Return a matrix [size, size], each row a sampled Gaussian that adds up to 1."""
     place = torch.arange(size, device=device, dtype=torch.float64)
     weights = torch.exp(-0.5 * ((place[:, None] - place[None, :]) / sigma) ** 2)
     return (weights / weights.sum(dim=1, keepdim=True)).to(dtype)

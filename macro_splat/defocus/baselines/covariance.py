@@ -47,11 +47,11 @@ class CovarianceBlurModel(BlurModel):
         nn.init.constant_(last.bias, 1.5)
 
     def param_groups(self) -> dict[str, list[Parameter]]:
-        """The network's."""
+        """Return the network's parameters."""
         return {"blur_net": list(self.network.parameters())}
 
     def blur_gaussians(self, view: int, gaussians: dict[str, Any], viewmat: Tensor, K: Tensor) -> dict[str, Any]:
-        """With scales and quaternions multiplied."""
+        """Multiply scales and quaternions."""
         means, scales, quats = (gaussians[name] for name in ("means", "scales", "quats"))
         centre = (-viewmat[:3, :3].T @ viewmat[:3, 3]).detach()
         inputs = [

@@ -68,18 +68,18 @@ class PixelKernelBlurModel(BlurModel):
         self._stage = min(int(fraction / STAGE_SHARE), len(STAGES) - 1)
 
     def param_groups(self) -> dict[str, list[Parameter]]:
-        """All of the network's."""
+        """Return all parameters of the network."""
         return {"blur_net": list(self.parameters())}
 
     def blur_picture(self, view: int, picture: Tensor, alpha: Tensor, depth: Tensor | None, focal_px: Tensor) -> Tensor:
-        """With the kernels of the present stage."""
+        """Blur by the kernels of the present stage."""
         assert depth is not None
         kernels, mask = self.kernels_and_mask(view, picture, depth)
         self._mask_mean = mask.mean()
         return mask * apply_kernels(picture, kernels) + (1.0 - mask) * picture
 
     def kernels_and_mask(self, view: int, picture: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network says about a picture [H, W, 3] and its depth [H, W, 1]: [K², H, W] and [H, W, 1]."""
+        """Return what the network says about a picture [H, W, 3] and its depth [H, W, 1]: [K², H, W] and [H, W, 1]."""
         height, width = picture.shape[:2]
         divisor, _ = STAGES[self._stage]
         cell = max(GRID // divisor, 1)
@@ -99,12 +99,12 @@ class PixelKernelBlurModel(BlurModel):
         return kernels[0], mask[0, 0, :, :, None]
 
     def losses(self) -> dict[str, Tensor]:
-        """The kernels are to be used where they are needed only."""
+        """Return the term that keeps the kernels to where they are needed."""
         return {} if self._mask_mean is None else {"blur_mask": MASK_WEIGHT * self._mask_mean}
 
 
 def _output_layer(size: int) -> nn.Conv2d:
-    """Values of a K × K kernel and a mask, at first a narrow Gaussian and one half."""
+    """Return values of a K × K kernel and a mask, at first a narrow Gaussian and one half."""
     layer = nn.Conv2d(WIDTH, size * size + 1, 1)
     offset = torch.arange(size) - size // 2
     squared = offset[:, None] ** 2 + offset[None, :] ** 2
@@ -116,7 +116,7 @@ def _output_layer(size: int) -> nn.Conv2d:
 
 
 def apply_kernels(picture: Tensor, kernels: Tensor) -> Tensor:
-    """Σ_k w_k(p)·I(p + k), the border repeated outside.
+    """Return Σ_k w_k(p)·I(p + k), the border repeated outside.
 
     Args:
         picture: [H, W, C]. kernels: [K², H, W], offsets in row order, K odd. Differentiable in both.
@@ -165,7 +165,7 @@ def _radius(kernels: Tensor) -> int:
 
 
 def _shifted(padded: Tensor, radius: int) -> list[Tensor]:
-    """Views [C, H, W] of the padded picture, one per offset."""
+    """Return views [C, H, W] of the padded picture, one per offset."""
     height, width = (size - 2 * radius for size in padded.shape[1:])
     steps = range(2 * radius + 1)
     return [padded[:, dy : dy + height, dx : dx + width] for dy in steps for dx in steps]

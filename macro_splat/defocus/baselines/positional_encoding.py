@@ -9,6 +9,6 @@ from torch import Tensor
 
 
 def encode(x: Tensor, frequencies: int) -> Tensor:
-    """sin and cos of 2^k·π·x for k = 0 … frequencies − 1. [..., C] in about −1..1 -> [..., 2·frequencies·C]"""
+    """Return sin and cos of 2^k·π·x for k = 0 … frequencies − 1. [..., C] in about −1..1 -> [..., 2·frequencies·C]"""
     scaled = torch.cat([2.0**k * math.pi * x for k in range(frequencies)], dim=-1)
     return torch.cat([scaled.sin(), scaled.cos()], dim=-1)

@@ -128,7 +128,7 @@ def _sum_rows(queue, light, share, sums, height, width):
 
 @device
 def _span(x, half, width):
-    """Where a row of a disc begins and ends: the sums' places [left, right], and how far on from there to the next."""
+    """Return where a row of a disc begins and ends, its places in the sums, and how far from there to the next ones."""
     left, right = max(x + 0.5 - half, 0.0), min(x + 0.5 + half, np.float64(width))
     i, j = int(left), int(right)
     return left, right, i, j, np.float32(left - i), np.float32(right - j)
@@ -136,7 +136,7 @@ def _span(x, half, width):
 
 @device
 def _lookup(table, radius):
-    """Where the table holds a radius, and how many rows its disc has: its row, -1 if it is too large, and the share."""
+    """Return the table's row for a radius, or -1 if it is too large, the next row's share, and the rows of its disc."""
     at = np.float64(radius) * _STEPS
     k = int(at)
     if k + 1 < table.shape[0]:
@@ -146,7 +146,7 @@ def _lookup(table, radius):
 
 @device
 def _half_width(table, k, share, dy):
-    """Half-width of a disc in a row, and its slope by the radius. `k`, `share`: of `_lookup`."""
+    """Return the half-width of a disc in a row, and its slope by the radius. `k`, `share`: of `_lookup`."""
     if k >= 0:
         growth = table[k + 1, dy] - table[k, dy]
         return table[k, dy] + growth * share, growth * _STEPS
@@ -160,7 +160,7 @@ def _half_width(table, k, share, dy):
 
 @device
 def _gather(sums, table, radius, y, x, height, width):
-    """Mean of all lanes over the disc, and its area within the image."""
+    """Return the mean of all lanes over the disc, and its area within the image."""
     pitch = (width + 2) * _LANES
     if radius <= _MIN:
         at = y * pitch + x * _LANES
@@ -187,13 +187,13 @@ def _gather(sums, table, radius, y, x, height, width):
 
 @device
 def _sane(radius):
-    """Not a number counts as none; nothing changes beyond the size of any image."""
+    """Return the radius; not a number counts as none; nothing changes beyond the size of any image."""
     return min(radius, _MAX) if radius > 0.0 else np.float32(0.0)
 
 
 @device
 def _radii(radius, own, carried, front_radius, back_radius, kind, pixel):
-    """Of the whole pixel, and of its two layers."""
+    """Return the radii of the whole pixel and of its two layers."""
     r = peek(radius, pixel)
     share = peek(own, pixel)
     whole = share * r + (np.float32(1.0) - share) * peek(carried, pixel)
@@ -238,7 +238,7 @@ def _blur_rows(queue, sums, plan, blurred, means, areas, height, width):
 
 @device
 def _lanes(p0, p1, p2, m0, m1, m2, m):
-    """Numbers side by side, without a detour through memory."""
+    """Return numbers side by side, without a detour through memory."""
     lane = iota()
     high = select(lane == 4, m0, select(lane == 5, m1, select(lane == 6, m2, select(lane == 7, m, f32x8(0.0)))))
     return select(lane == 0, p0, select(lane == 1, p1, select(lane == 2, p2, high)))

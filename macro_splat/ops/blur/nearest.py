@@ -41,7 +41,7 @@ def carry_to_nearest(values: Tensor, known: Tensor, limit: float = math.inf) -> 
 
 
 def _jump_flood(known: Tensor) -> tuple[Tensor, Tensor]:
-    """Row and column [H, W] of the nearest known pixel, by comparing with ever closer neighbours."""
+    """Return row and column [H, W] of the nearest known pixel, by comparing with ever closer neighbours."""
     height, width = known.shape
     rows = torch.arange(height, device=known.device)[:, None].expand(height, width)
     columns = torch.arange(width, device=known.device)[None, :].expand(height, width)

@@ -17,7 +17,7 @@ _NONE = 1 << 15  # columns off: farther than any image is wide
 
 
 def nearest_known(values, known, limit):
-    """The value [H, W] of the nearest known pixel, and its distance: 0 and infinity where it is over `limit` off.
+    """Return the value [H, W] of the nearest known pixel, and its distance: 0 and infinity where that is over `limit`.
 
     `values` floating point [H, W], `known` bool [H, W], `limit` in pixels.
     """

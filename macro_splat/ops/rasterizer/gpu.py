@@ -144,7 +144,7 @@ def dilate(conics: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def blur_margin(blur_variance: Tensor, width: int, height: int) -> int:
-    """How far outside the image, in whole pixels, a blurred splat may reach into it: 3σ of the strongest blur.
+    """Return how far outside the image, in whole pixels, a blurred splat may reach into it: 3σ of the strongest blur.
 
     No more than half the image's longer side: a single splat close to the lens would ask for any amount. Widening the
     image also widens the bounds that the projection is linearised in (by 1.3 margins), which only concerns splats
@@ -157,7 +157,7 @@ def blur_margin(blur_variance: Tensor, width: int, height: int) -> int:
 
 
 def _extents(conics: Tensor, opacities: Tensor, per_axis: bool) -> Tensor:
-    """How far from its centre each splat is drawn by the gsplat at hand, along x and y, whole pixels. [C, N, 2]"""
+    """Return how far from its centre each splat is drawn by the gsplat at hand, in x and y, whole pixels. [C, N, 2]"""
     a, b, c = conics.unbind(-1)
     det = 1 / (a * c - b * b)
     variance_x, variance_y = c * det, a * det
@@ -170,7 +170,7 @@ def _extents(conics: Tensor, opacities: Tensor, per_axis: bool) -> Tensor:
 
 
 def _radii(extents: Tensor, means2d: Tensor, projected: Tensor, width: int, height: int, radius_clip: float) -> Tensor:
-    """The extents as integers, zero where nothing is to be drawn. int32 [C, N, 2]"""
+    """Return the extents as integers, zero where nothing is to be drawn. int32 [C, N, 2]"""
     size = means2d.new_tensor([width, height])
     touches = ((means2d + extents > 0) & (means2d - extents < size)).all(-1)
     drawn = projected & touches & (extents > 0).all(-1) & (extents > radius_clip).any(-1)

@@ -112,7 +112,7 @@ def project(inputs: RasterizeInputs, options: RasterizeOptions) -> Projection:
 
 
 def rotation_matrices(quats: Tensor) -> Tensor:
-    """Rotations of quaternions wxyz of any length; the identity for a zero quaternion. [N, 4] -> [N, 3, 3]"""
+    """Return rotations of quaternions wxyz of any length; the identity for a zero quaternion. [N, 4] -> [N, 3, 3]"""
     w, x, y, z = (quats / quats.norm(dim=-1, keepdim=True).clamp_min(1e-12)).unbind(-1)
     rows = [
         1 - 2 * (y * y + z * z),
@@ -217,7 +217,7 @@ def _det(m: Tensor) -> Tensor:
 
 
 def _sqrt_ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """√(numerator / denominator), and 0 with a zero gradient where the ratio is not positive (a flat splat)."""
+    """Return √(numerator / denominator), and 0 with a zero gradient where the ratio is not positive (a flat splat)."""
     positive = (numerator > 0) & (denominator > 0)
     ratio = torch.where(positive, numerator, 1.0) / torch.where(positive, denominator, 1.0)
     return torch.where(positive, ratio.sqrt(), 0.0)

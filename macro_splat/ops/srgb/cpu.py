@@ -52,7 +52,7 @@ def to_srgb(x, value, slope):
 
 @device
 def _power(x, exponent):
-    """x to the power of `exponent`, for x > 0 that is no subnormal number, to 2e-6 of itself: 2 ** (e log2 x)."""
+    """Return x to the power of `exponent`, for x > 0 that is not subnormal, to 2e-6 of itself: 2 ** (e log2 x)."""
     bits = bits_of(x)
     octave = (bits - _ROOT_HALF_BITS) >> _EXPONENT
     mantissa = float_from_bits(bits - (octave << _EXPONENT))  # between the roots of 1/2 and 2

@@ -62,7 +62,7 @@ class Bins(NamedTuple):
 
 @kernel
 def sort_by_depth(queue, radii, depths, opacities, n, order, counts):
-    """Items are cameras: radix sort of the Gaussians that can be seen; equal depths keep their order.
+    """Sort the Gaussians that can be seen, by radix; equal depths keep their order. Items are cameras.
 
     `order` [C, N] gets camera · N + Gaussian, `counts` [C] how many there are.
     """
@@ -116,7 +116,7 @@ def sort_by_depth(queue, radii, depths, opacities, n, order, counts):
 
 @device
 def _log2(x, bits, bits_as_int):
-    """Logarithm of a positive float to 2e-7; `bits` and `bits_as_int` are one number's memory.
+    """Return the logarithm of a positive float to 2e-7; `bits` and `bits_as_int` are one number's memory.
 
     x = 2ᵉ·m with √½ ≤ m < √2, and ln m = 2·artanh((m - 1) / (m + 1)).
     """
@@ -132,14 +132,14 @@ def _log2(x, bits, bits_as_int):
 
 @device
 def _first_tile(x):
-    """The tile of the first pixel whose centre is not before x; 0 where that is outside, and for NaN."""
+    """Return the tile of the first pixel whose centre is not before x; 0 where that is outside, and for NaN."""
     tile = (x - _HALF) * _PER_TILE
     return np.int64(min(tile, _MANY)) if tile > _ZERO else 0
 
 
 @device
 def _end_tile(x, tiles):
-    """One past the tile of the last pixel whose centre is not behind x, at most `tiles`; that also for NaN."""
+    """Return one past the tile of the last pixel whose centre is not behind x, at most `tiles`; that also for NaN."""
     tile = (x - _HALF) * _PER_TILE
     if not tile < np.float32(tiles):
         return tiles
@@ -148,7 +148,7 @@ def _end_tile(x, tiles):
 
 @device
 def _write_shape(a, b, c, t, v, limit, tile_rows, shape, at):
-    """What the tile test needs of the ellipse a·x² + b·x·y + c·y² ≤ t around a centre in the row v.
+    """Return what the tile test needs of the ellipse a·x² + b·x·y + c·y² ≤ t around a centre in the row v.
 
     The shape is (first tile row, end, reach, tilt, slope, wide, narrow): the ellipse goes `reach` to either side, to
     the right at y = `tilt` and to the left at -`tilt`; at y it covers -slope·y ± √(wide - narrow·y²). `limit` is an
@@ -172,7 +172,7 @@ def _write_shape(a, b, c, t, v, limit, tile_rows, shape, at):
 
 @device
 def _tile_columns(shape, at, u, v, tile_row, tile_columns):
-    """The tile columns, first and end, that the ellipse meets within the pixel centres of one tile row."""
+    """Return the tile columns, first and end, that the ellipse meets within the pixel centres of one tile row."""
     reach, tilt, slope = peek(shape, at + 2), peek(shape, at + 3), peek(shape, at + 4)
     wide, narrow = peek(shape, at + 5), peek(shape, at + 6)
     top = np.float32(tile_row * TILE) + _HALF - v
@@ -192,7 +192,7 @@ def pack(
     queue, gaussians, projected, colors, n, stride, color_channels, per_camera_colors, with_depth, tile_rows,
     tile_columns, records, shapes, tiles_per_gauss, counts,
 ):  # fmt: skip
-    """Items are chunks of the records: fill in the records and count each chunk's entries per tile.
+    """Fill in the records and count each chunk's entries per tile. Items are chunks of the records.
 
     A record is (u, v, a, b, c, opacity, t, 0, channels …): alpha at (x, y) from the centre is opacity · 2^-q with
     q = a·x² + b·x·y + c·y², and is at least 1/255 where q ≤ t.
@@ -248,7 +248,7 @@ def pack(
 
 @kernel
 def add_up(queue, gaussians, counts, tiles_per_gauss, tile_starts, first_slots):
-    """One item: turn the counts into positions, in place."""
+    """Turn the counts into positions, in place; one item."""
     take(queue)
     tiles = tile_starts.size - 1
     total = 0
@@ -268,7 +268,7 @@ def add_up(queue, gaussians, counts, tiles_per_gauss, tile_starts, first_slots):
 
 @kernel
 def fill(queue, gaussians, records, shapes, n, stride, tile_rows, tile_columns, positions, first_slots, entries):
-    """Items are chunks of the records: write the tiles' lists."""
+    """Write the tiles' lists. Items are chunks of the records."""
     m = gaussians.size
     tiles = tile_rows * tile_columns
     for chunk in items(queue):

@@ -87,7 +87,7 @@ class Kept(NamedTuple):
 
 @device
 def _exp2_neg(q):
-    """2^-q for 0 ≤ q < 126, to 1e-7: 2^round(-q), put into the exponent's bits, times a polynomial of the rest."""
+    """Return 2^-q for 0 ≤ q < 126, to 1e-7: 2^round(-q), by the exponent's bits, times a polynomial of the rest."""
     shifted = np.float32(12582912.0) - q  # 1.5·2²³: the rounded -q lands in the lowest bits
     rest = q + (shifted - np.float32(12582912.0))
     p = np.float32(-0.001327647011741167) * rest + np.float32(0.009675541319486515)
@@ -100,7 +100,7 @@ def _exp2_neg(q):
 
 @device
 def _pixel_centres():
-    """x and y of the pixels' centres from the tile's corner, in the blocks' order."""
+    """Return x and y of the pixels' centres from the tile's corner, in the blocks' order."""
     x, y = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
     for block in range(_BLOCKS):
         store(x, block * 8, to_float((iota() & 3) + (block & 3) * 4) + _HALF)
@@ -110,7 +110,7 @@ def _pixel_centres():
 
 @device
 def _block_mask(u, v, a, b, c, t):
-    """Which blocks hold a pixel centre within the ellipse q ≤ t; u, v from the tile's corner. Rather too many."""
+    """Return which blocks hold a pixel centre within the ellipse q ≤ t; u, v from the tile's corner. Some too many."""
     inv = _ONE / a
     tilt = _HALF * b * inv
     wide = t * np.float32(1.0001) * inv + np.float32(1e-3)
@@ -136,7 +136,7 @@ def _block_mask(u, v, a, b, c, t):
 
 @device
 def _transpose_bits(masks, waiting):
-    """From the blocks that each Gaussian of a batch touches to the Gaussians that touch each block."""
+    """Turn the blocks that each Gaussian of a batch touches into the Gaussians that touch each block."""
     m0, m1, m2, m3 = load(masks, 0), load(masks, 8), load(masks, 16), load(masks, 24)
     m4, m5, m6, m7 = load(masks, 32), load(masks, 40), load(masks, 48), load(masks, 56)
     for block in range(_BLOCKS):
@@ -161,7 +161,7 @@ def _clear(array, count):
 
 @device
 def _place(row, column):
-    """Where the blocks' order holds a pixel of the tile."""
+    """Return where the blocks' order holds a pixel of the tile."""
     return ((row >> 1) * (TILE // 4) + (column >> 2)) * 8 + (row & 1) * 4 + (column & 3)
 
 
@@ -176,7 +176,7 @@ def _gather(image, first, width, rows, columns, channels, channel, pixels, at):
 
 @device
 def _scatter(pixels, at, image, first, width, rows, columns, channels, channel):
-    """The way back."""
+    """Bring a channel back, the other way."""
     for row in range(rows):
         for column in range(columns):
             value = peek(pixels, at + _place(row, column))
@@ -190,6 +190,21 @@ def _copy_record(records, at, stride, x0, y0, local, to):
         store(local, to + k, load(records, at + k))
     poke(local, to, peek(records, at) - x0)
     poke(local, to + 1, peek(records, at + 1) - y0)
+
+
+@device
+def _load_batch(records, stride, entries, batch, size, x0, y0, local, masks, batch_masks):
+    """Copy the records of `size` list entries from number `batch` on, and find which blocks each of them touches."""
+    for i in range(size):
+        to = i * stride
+        at = np.int64(peek(entries, (batch + i) * 2)) * stride
+        _copy_record(records, at, stride, np.float32(x0), np.float32(y0), local, to)
+        u, v, t = peek(local, to), peek(local, to + 1), peek(local, to + 6)
+        mask = _block_mask(u, v, peek(local, to + 2), peek(local, to + 3), peek(local, to + 4), t)
+        poke(masks, batch + i, mask)
+        poke(batch_masks, i, mask)
+    for i in range(size, _BATCH):
+        poke(batch_masks, i, 0)
 
 
 @kernel
@@ -225,22 +240,7 @@ def composite_forward(queue, bins, images, kept):
             if live == 0:
                 break
             size = min(_BATCH, end - batch)
-            for i in range(size):
-                to = i * stride
-                at = np.int64(peek(entries, (batch + i) * 2)) * stride
-                _copy_record(records, at, stride, np.float32(x0), np.float32(y0), local, to)
-                mask = _block_mask(
-                    peek(local, to),
-                    peek(local, to + 1),
-                    peek(local, to + 2),
-                    peek(local, to + 3),
-                    peek(local, to + 4),
-                    peek(local, to + 6),
-                )
-                poke(masks, batch + i, mask)
-                poke(batch_masks, i, mask)
-            for i in range(size, _BATCH):
-                poke(batch_masks, i, 0)
+            _load_batch(records, stride, entries, batch, size, x0, y0, local, masks, batch_masks)
             _transpose_bits(batch_masks, waiting)
 
             blocks = live
@@ -458,7 +458,7 @@ def reduce_gradients(
     queue, bins, touched_slots, v_slots, conics, opacities, color_channels, with_depth, v_means2d, v_absolute,
     v_conics, v_opacities, v_colors, v_depths,
 ):  # fmt: skip
-    """Items are chunks of `REDUCE_CHUNK` records: add up each record's slots and undo the record's units.
+    """Add up each record's slots and undo the record's units. Items are chunks of `REDUCE_CHUNK` records.
 
     The outputs, [C, N, …], must hold zeros for the Gaussians that have no record. `v_absolute` may be empty.
     """

@@ -31,7 +31,7 @@ _ONE, _TWO, _THREE, _FIVE = np.float32(1.0), np.float32(2.0), np.float32(3.0), n
 
 @device
 def _direction(means, centres, g, c):
-    """Unit vector from the camera to the Gaussian, and 1 / distance."""
+    """Return the unit vector from the camera to the Gaussian, and 1 / distance."""
     x = peek(means, g * 3) - peek(centres, c * 3)
     y = peek(means, g * 3 + 1) - peek(centres, c * 3 + 1)
     z = peek(means, g * 3 + 2) - peek(centres, c * 3 + 2)
@@ -66,7 +66,7 @@ def _basis(degree, x, y, z, basis):
 
 @device
 def _basis_backward(degree, x, y, z, v):
-    """Gradient to the unit vector from the gradients `v` of the basis functions."""
+    """Return the gradient to the unit vector from the gradients `v` of the basis functions."""
     v_x, v_y, v_z = np.float32(0.0), np.float32(0.0), np.float32(0.0)
     if degree >= 1:
         v_x -= _C1 * peek(v, 3)
@@ -91,7 +91,7 @@ def _basis_backward(degree, x, y, z, v):
 
 @kernel
 def shade_forward(queue, means, centres, coefficients, n, bands, degree, radii, colors):
-    """Items are chunks of `CHUNK` Gaussians of one camera, camera-major. `bands` is K of the coefficients [N, K, 3].
+    """Fill in the colours. Items are chunks of `CHUNK` Gaussians of one camera; `bands` is K of coefficients [N, K, 3].
 
     Gaussians that are not in the image get zeros.
     """
@@ -137,7 +137,7 @@ def shade_backward(
     v_means,
     v_centres,
 ):
-    """Items are chunks of `CHUNK` Gaussians. `v_centres` [chunks, C, 3] gets each chunk's share.
+    """Fill in the gradients. Items are chunks of `CHUNK` Gaussians; `v_centres` [chunks, C, 3] gets each chunk's share.
 
     `v_coefficients`, `v_means` and `v_centres` may be empty: then they are not computed; `v_centres` needs `v_means`.
     """

@@ -94,7 +94,7 @@ def _store_rows(columns, array, row, count, width):
 
 @device
 def _rotation(columns, at):
-    """Rotations of eight quaternions wxyz in `columns`, row by row, with the unit quaternions and 1 / length.
+    """Return rotations of eight quaternions wxyz in `columns`, row by row, with the unit quaternions and 1 / length.
 
     A zero quaternion counts as the identity.
     """
@@ -117,7 +117,7 @@ def _rotation(columns, at):
 
 @device
 def _pose(viewmats, c):
-    """The upper three rows of a view matrix, row by row."""
+    """Return the upper three rows of a view matrix, row by row."""
     o = c * 16
     return (
         peek(viewmats, o),
@@ -137,7 +137,7 @@ def _pose(viewmats, c):
 
 @device
 def _intrinsics(Ks, c, width, height):
-    """fx, fy, cx, cy and the slopes x/z and y/z at which the linearisation stops, lower and upper."""
+    """Return fx, fy, cx, cy and the slopes x/z and y/z at which the linearisation stops, lower and upper."""
     fx, fy = peek(Ks, c * 9), peek(Ks, c * 9 + 4)
     cx, cy = peek(Ks, c * 9 + 2), peek(Ks, c * 9 + 5)
     mx, my = np.float32(_FOV_MARGIN) * width, np.float32(_FOV_MARGIN) * height
@@ -146,7 +146,7 @@ def _intrinsics(Ks, c, width, height):
 
 @device
 def _project_centres(columns, pose, near, far):
-    """Centres in the camera, 1 / z, and which lie between the planes (elsewhere z = 1, to keep NaN away)."""
+    """Return centres in the camera, 1 / z, and which lie between the planes (elsewhere z = 1, to keep NaN away)."""
     x, y, z = load(columns, 0), load(columns, 8), load(columns, 16)
     camera_z = pose[8] * x + pose[9] * y + pose[10] * z + pose[11]
     visible = (camera_z >= near) & (camera_z <= far)
@@ -158,7 +158,7 @@ def _project_centres(columns, pose, near, far):
 
 @device
 def _image_axes(pose, rotation, fx, fy, rz, slope_x, slope_y):
-    """J·W, two rows of three, and J·W·R, likewise."""
+    """Return J·W, two rows of three, and J·W·R, likewise."""
     j00, j02, j11, j12 = fx * rz, -fx * slope_x * rz, fy * rz, -fy * slope_y * rz
     p0, p1, p2 = j00 * pose[0] + j02 * pose[8], j00 * pose[1] + j02 * pose[9], j00 * pose[2] + j02 * pose[10]
     q0, q1, q2 = j11 * pose[4] + j12 * pose[8], j11 * pose[5] + j12 * pose[9], j11 * pose[6] + j12 * pose[10]
@@ -173,7 +173,7 @@ def _image_axes(pose, rotation, fx, fy, rz, slope_x, slope_y):
 
 @device
 def _covariance(t, r):
-    """Entries a, b, c of T·Tᵀ and its determinant |t × r|²."""
+    """Return entries a, b, c of T·Tᵀ and its determinant |t × r|²."""
     a = t[0] * t[0] + t[1] * t[1] + t[2] * t[2]
     b = t[0] * r[0] + t[1] * r[1] + t[2] * r[2]
     c = r[0] * r[0] + r[1] * r[1] + r[2] * r[2]
@@ -183,7 +183,7 @@ def _covariance(t, r):
 
 @device
 def _widened_det(det, trace, variance):
-    """det(Σ + v·I)."""
+    """Return det(Σ + v·I)."""
     return det + variance * (trace + variance)
 
 

@@ -65,7 +65,7 @@ def _sum(terms: np.ndarray, axes: int | tuple[int, ...]) -> np.ndarray:
 
 
 def _as_image(by_tile: np.ndarray, cameras: int, height: int, width: int) -> Tensor:
-    """From the compositing kernels' order, by tile and block, to rows of pixels. -> [C, H, W]"""
+    """Return rows of pixels of what is in the compositing kernels' order, by tile and block. -> [C, H, W]"""
     tile_rows, tile_columns = _chunks(height, TILE), _chunks(width, TILE)
     axes = torch.from_numpy(by_tile).view(cameras, tile_rows, tile_columns, TILE // 2, TILE // 4, 2, 4)
     rows = axes.permute(0, 1, 3, 5, 2, 4, 6).reshape(cameras, tile_rows * TILE, tile_columns * TILE)
