@@ -15,7 +15,7 @@ from macro_splat.cli.export import export
 from macro_splat.cli.process import process
 from macro_splat.cli.render import render
 from macro_splat.cli.report import report
-from macro_splat.compat import one_line_errors
+from macro_splat.compat import field_docstrings, one_line_errors
 
 app = SubcommandApp()
 for command in (process, demo, render, report, deblur, export, benchmark, campaign, doctor):
@@ -27,6 +27,7 @@ def main() -> None:
     # See compat/idle_threads.py; here torch is not loaded yet, and programs started from here inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     one_line_errors.install()
+    field_docstrings.install()
     try:
         try:
             code = app.cli(prog="macro-splat", description="Blurry macro photographs in, sharp 3D Gaussian splats out.")
