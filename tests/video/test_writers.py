@@ -97,6 +97,7 @@ def test_what_ffmpeg_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.Monke
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_without_ffmpeg_there_is_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "nowhere"))
     with pytest.raises(MacroSplatError, match="pip install imageio-ffmpeg"):
@@ -104,6 +105,7 @@ def test_without_ffmpeg_there_is_a_remedy(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_film_that_ffmpeg_leaves_unfinished_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when it is killed for want of memory: then it leaves no message."""
     start, started = subprocess.Popen, []
