@@ -111,6 +111,7 @@ def test_files(surface: Surface, tmp_path: Path) -> None:
         np.testing.assert_allclose(mesh.visual.vertex_colors[:, :3], surface.colors, atol=1)
 
 
+@pytest.mark.slow
 def test_refusals(surface: Surface, tmp_path: Path) -> None:
     views = views_around(100, count=2)
     for voxel in (0.0, -1.0, float("nan")):

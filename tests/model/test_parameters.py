@@ -89,6 +89,7 @@ def test_loading_keeps_the_parameters_that_the_optimizers_hold(build: Build, cou
     assert sorted(held(trainer)) == sorted(id(p) for n, p in after.items() if n != "device_indicator_param")
 
 
+@pytest.mark.slow
 def test_a_loaded_model_renders_what_was_saved(build: Build) -> None:
     trainer = build(warmup_length=2, refine_every=2, densify_grad_thresh=1e-5)
     for step in range(14):

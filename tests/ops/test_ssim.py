@@ -64,6 +64,7 @@ def test_identical_images_are_one_with_no_slope(dtype):
     assert x.grad.abs().max() < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 def test_finite_differences(weighted):
     x, y = (image.double() for image in images(12, 14, 2))

@@ -1,10 +1,13 @@
 """The benchmark's yardstick computes the right thing: otherwise a ratio to it would mean nothing."""
 
+import pytest
 import torch
 
 from macro_splat.ops.rasterizer import rasterization_reference
 from tests.ops.rasterizer.splat_scenes import assert_agree, loss_weights, outputs_and_gradients, random_scene
 from tests.performance.torch_tiles import rasterization_torch_tiles
+
+pytestmark = pytest.mark.slow
 
 
 def test_images_and_gradients_equal_the_reference():

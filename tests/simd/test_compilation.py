@@ -60,6 +60,7 @@ def compiled(folder: Path) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in folder.rglob("*.nb[ic]")}
 
 
+@pytest.mark.slow
 def test_compiles_once_and_says_so(source, tmp_path):
     cache = tmp_path / "cache"
     first = call(source, MACRO_SPLAT_CACHE_DIR=cache)
@@ -73,6 +74,7 @@ def test_compiles_once_and_says_so(source, tmp_path):
     assert compiled(cache) == files
 
 
+@pytest.mark.slow
 def test_an_edit_of_an_imported_file_is_noticed(source, tmp_path):
     cache = tmp_path / "cache"
     assert call(source, MACRO_SPLAT_CACHE_DIR=cache).stdout == "2.0\n"
@@ -82,6 +84,7 @@ def test_an_edit_of_an_imported_file_is_noticed(source, tmp_path):
     assert "Compiling" in edited.stderr
 
 
+@pytest.mark.slow
 def test_numbas_own_cache_folder_is_left_alone(source, tmp_path):
     users = tmp_path / "users"
     users.mkdir()
@@ -90,6 +93,7 @@ def test_numbas_own_cache_folder_is_left_alone(source, tmp_path):
     assert not compiled(source)
 
 
+@pytest.mark.slow
 def test_user_cache_folder_then_temporary_folder(source, tmp_path):
     home, temporary = tmp_path / "home", tmp_path / "temporary"
     home.mkdir()
@@ -110,6 +114,7 @@ def test_user_cache_folder_then_temporary_folder(source, tmp_path):
     assert call(source, XDG_CACHE_HOME="", HOME=blocked, TMPDIR=temporary).stderr == ""
 
 
+@pytest.mark.slow
 def test_processes_may_fill_one_cache_at_the_same_time(source, tmp_path):
     cache = tmp_path / "cache"
     with ThreadPoolExecutor(4) as pool:

@@ -104,6 +104,7 @@ def test_threads_follow_the_setting_then_environment_then_torch(monkeypatch):
         set_num_threads(0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_kernels_run_on_threads_after_a_fork():

@@ -66,6 +66,7 @@ def cut(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
+@pytest.mark.slow
 def test_two_checkpoints_are_kept(trained: Path) -> None:
     assert list(checkpoints_in(models(trained))) == [39, 38]
 
@@ -145,6 +146,7 @@ def test_which_one_is_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         newest_whole(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", [spoil_a_tensor, cut])
 def test_load_run_takes_the_one_before(run: Path, spoil, capsys: pytest.CaptureFixture[str]) -> None:
     assert load_run(run).step == 39
@@ -158,6 +160,7 @@ def test_load_run_takes_the_one_before(run: Path, spoil, capsys: pytest.CaptureF
     assert line.endswith("step-000000038.ckpt, the one before it, is used")
 
 
+@pytest.mark.slow
 def test_nerfstudio_s_commands_take_the_one_before(run: Path, tmp_path: Path) -> None:
     spoil_a_tensor(models(run) / "step-000000039.ckpt")
     program = Path(sys.executable).with_name("ns-eval")
@@ -170,6 +173,7 @@ def test_nerfstudio_s_commands_take_the_one_before(run: Path, tmp_path: Path) ->
     assert json.loads((tmp_path / "eval.json").read_text())["checkpoint"].endswith("step-000000038.ckpt")
 
 
+@pytest.mark.slow
 def test_other_methods_load_as_ever(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`eval_setup` in this process: what is put before the loading concerns our configs alone."""
     _, _, path, step = eval_utils.eval_setup(run / "config.yml")
@@ -182,6 +186,7 @@ def test_other_methods_load_as_ever(run: Path, monkeypatch: pytest.MonkeyPatch) 
         eval_utils.eval_load_checkpoint(Other(), None)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_resumed_training_takes_the_one_before(run: Path, tmp_path: Path) -> None:
     """And leaves two whole checkpoints where it goes on in the same folder."""
     spoil_a_tensor(models(run) / "step-000000039.ckpt")
@@ -195,6 +200,7 @@ def test_a_resumed_training_takes_the_one_before(run: Path, tmp_path: Path) -> N
     assert load_run(run, data=capture).step == 59
 
 
+@pytest.mark.slow
 def test_an_explicit_checkpoint_that_is_broken_is_an_error(run: Path, tmp_path: Path) -> None:
     spoil_a_tensor(models(run) / "step-000000039.ckpt")
     capture = load_run(run).data

@@ -126,6 +126,7 @@ def test_nothing_in_view_has_zero_gradients():
         assert (leaves[name].grad == 0).all(), name
 
 
+@pytest.mark.slow
 def test_far_more_intersections_than_gaussians():
     """Every splat covers every pixel of 30 tiles: 4,800 tile entries of 160 splats. Faint, so that no pixel ends."""
     scene = random_scene(4, n=160, width=96, height=80, scale=(2.0, 5.0), opacity=(0.01, 0.03))

@@ -122,6 +122,7 @@ def blurred_scene(seed: int, **options) -> Scene:
     return scene.with_tensors(means=scene.tensors["means"].clamp(-0.8, 0.8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rasterize_mode", ["classic", "antialiased"])
 @pytest.mark.parametrize(("render_mode", "sh_degree"), [("RGB", None), ("RGB+ED", 2), ("D", None), ("ED", 1)])
 def test_blurred_images_and_gradients_equal_the_reference(gsplat_on_cpu, render_mode, rasterize_mode, sh_degree):
@@ -132,6 +133,7 @@ def test_blurred_images_and_gradients_equal_the_reference(gsplat_on_cpu, render_
     assert_agree(got, want, 1e-9)
 
 
+@pytest.mark.slow
 def test_splats_that_only_their_blur_brings_into_the_image(gsplat_on_cpu):
     scene = blurred_scene(3, scale=(0.02, 0.05))
     means, scales, opacities = (scene.tensors[k].clone() for k in ("means", "scales", "opacities"))
@@ -165,6 +167,7 @@ def test_info_has_the_layout_of_the_installed_gsplat(gsplat_on_cpu):
         torch.testing.assert_close(info[key][seen], want[key][seen], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_more_channels_than_are_rendered_at_once(gsplat_on_cpu):
     scene = blurred_scene(5, channels=7).with_options(render_mode="RGB+D")
     whole, alphas, _ = scene.render(on_gsplat, torch.float64)

@@ -34,6 +34,7 @@ def test_the_order_of_the_gaussians_does_not_matter(seed, blur):
     assert torch.equal(found[0][2][order], found[1][2])
 
 
+@pytest.mark.slow
 @few
 @given(seed=seeds, shift=st.tuples(*[st.integers(-4, 4)] * 3))
 def test_moving_scene_and_camera_together_changes_nothing(seed, shift):
@@ -78,6 +79,7 @@ def test_blur_keeps_the_energy_of_a_lone_splat(scale, opacity, blur_px, axes):
         assert alphas.double().sum().item() == pytest.approx(expected, rel=0.01, abs=0.02 * energy)
 
 
+@pytest.mark.slow
 @few
 @given(seed=seeds, variance=st.floats(0.0, 30.0))
 def test_blur_is_a_larger_eps2d_with_less_opacity(seed, variance):

@@ -15,6 +15,7 @@ from macro_splat.ops.rasterizer.reference import project, rotation_matrices, sph
 from tests.ops.rasterizer.splat_scenes import DIFFERENTIABLE, flat_scene, random_scene
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("render_mode", ["RGB", "RGB+ED"])
 @pytest.mark.parametrize("rasterize_mode", ["classic", "antialiased"])
 @pytest.mark.parametrize(("blur", "sh_degree"), [(False, None), (True, 3)])

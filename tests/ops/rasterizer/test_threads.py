@@ -47,6 +47,7 @@ def test_any_number_of_threads_gives_the_same_bits(scene, kernel_threads):
         assert_same_bits(train_step(scene), want)
 
 
+@pytest.mark.slow
 def test_viewers_may_render_while_training_runs(scene, kernel_threads):
     set_num_threads(2)
     other = random_scene(1, n=700, width=70, height=90).with_options(render_mode="RGB+D")

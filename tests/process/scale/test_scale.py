@@ -151,6 +151,7 @@ def test_one_wrong_pose_does_not_spoil_it(tmp_path: Path) -> None:
     assert scale.mm_per_unit == pytest.approx(MM_PER_UNIT, rel=0.005)
 
 
+@pytest.mark.slow
 def test_other_targets(tmp_path: Path) -> None:
     places = [(4.0, 4.0), (36.0, 22.0)]
     sheet = loose_print(10.0, places, (50, 36))

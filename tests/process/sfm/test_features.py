@@ -53,6 +53,7 @@ def test_no_features_outside_the_mask() -> None:
     assert not len(detect(noise((160, 200)), FeatureOptions(), mask=np.zeros_like(mask)).keypoints)
 
 
+@pytest.mark.slow
 def test_blurred_regions_give_no_features() -> None:
     sharpness = np.ones((40, 60), dtype=np.float32)
     sharpness[:, 30:] = 0.05

@@ -63,6 +63,7 @@ def project(lens: Intrinsics, points: np.ndarray) -> np.ndarray:
     return np.stack([lens.fl_x * u + lens.cx, lens.fl_y * v + lens.cy], axis=1)
 
 
+@pytest.mark.slow
 def test_a_camera_that_was_turned_in_between_keeps_its_lens(tmp_path: Path) -> None:
     """Every other photograph is a portrait, saved upright: the camera was turned about its axis."""
     rng = np.random.default_rng(0)

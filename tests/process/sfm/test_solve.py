@@ -23,6 +23,8 @@ from macro_splat.process.stacks.grouping import Stack
 from macro_splat.process.workspace import Workspace
 from macro_splat.utils.progress import ProgressCallback, no_progress
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("pycolmap", reason="finding poses is an extra: pip install 'macro-splat[process]'")
 
 WIDTH, HEIGHT, FOCAL, VIEWS = 320, 240, 420.0, 8

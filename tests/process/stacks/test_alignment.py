@@ -37,6 +37,7 @@ def photograph(scale: float, shift: tuple[float, float], focus: float, seed: int
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_stack_that_breathes_and_shifts(seed: int) -> None:
     scales = np.linspace(1.0, 1.03, 6)

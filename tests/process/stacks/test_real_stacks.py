@@ -21,6 +21,8 @@ from PIL import Image
 from macro_splat.process.config import WORK, ProcessConfig
 from macro_splat.process.run import process
 
+pytestmark = pytest.mark.slow
+
 STACK = Path(__file__).resolve().parents[3] / "assets" / "pcb_stack"
 SLICES = 10
 WINDOW_PX = 32
