@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from torch import Tensor
@@ -120,10 +120,3 @@ class RasterizeOptions:
             "tile_height": self.tile_rows,
             "n_cameras": n_cameras,
         }
-
-
-def split_arguments(arguments: dict[str, Any]) -> tuple[RasterizeInputs, RasterizeOptions]:
-    """Sort arguments of `rasterization`, by name, into tensors and options."""
-    tensors = {field.name for field in fields(RasterizeInputs)}
-    inputs = RasterizeInputs(**{name: value for name, value in arguments.items() if name in tensors})
-    return inputs, RasterizeOptions(**{name: value for name, value in arguments.items() if name not in tensors})

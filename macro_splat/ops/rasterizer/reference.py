@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from macro_splat.ops.rasterizer.features import blended_backgrounds, blended_features, expected_depth
-from macro_splat.ops.rasterizer.options import RasterizeInputs, RasterizeOptions, split_arguments
+from macro_splat.ops.rasterizer.options import RasterizeInputs, RasterizeOptions
 
 # gsplat 1.4's constants (rasterize_to_pixels_fwd.cu, fully_fused_projection_fwd.cu).
 ALPHA_MAX = 0.999
@@ -36,9 +36,27 @@ class Projection(NamedTuple):
     """What antialiasing and blur leave of each opacity. [C, N]"""
 
 
-def rasterization_reference(**arguments: Any) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """Render as `rasterization` does; see there for arguments and results. All float tensors share one dtype."""
-    inputs, options = split_arguments(arguments)
+def rasterization_reference(
+    means: Tensor,
+    quats: Tensor,
+    scales: Tensor,
+    opacities: Tensor,
+    colors: Tensor,
+    viewmats: Tensor,
+    Ks: Tensor,
+    width: int,
+    height: int,
+    *,
+    backgrounds: Tensor | None = None,
+    blur_variance: Tensor | None = None,
+    **settings: Any,
+) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """Render as `rasterization` does; see there for arguments and results. All float tensors share one dtype.
+
+    `settings` are the other fields of `RasterizeOptions`.
+    """
+    inputs = RasterizeInputs(means, quats, scales, opacities, colors, viewmats, Ks, backgrounds, blur_variance)
+    options = RasterizeOptions(width, height, **settings)
     projection = project(inputs, options)
     opacities = inputs.opacities[None] * projection.opacity_factors
 

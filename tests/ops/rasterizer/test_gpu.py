@@ -8,6 +8,7 @@ The kernels themselves are tested in `tests/gpu`.
 """
 
 import math
+from dataclasses import fields
 
 import gsplat
 import pytest
@@ -16,7 +17,7 @@ from gsplat.cuda import _torch_impl
 
 from macro_splat.ops.rasterizer import rasterization_reference
 from macro_splat.ops.rasterizer.gpu import blur_margin, dilate, rasterization_gsplat
-from macro_splat.ops.rasterizer.options import split_arguments
+from macro_splat.ops.rasterizer.options import RasterizeInputs, RasterizeOptions
 from macro_splat.ops.rasterizer.reference import Projection, composite
 from tests.ops.rasterizer.splat_scenes import Scene, assert_agree, loss_weights, outputs_and_gradients, random_scene
 
@@ -113,7 +114,8 @@ def gsplat_on_cpu(request, monkeypatch):
 
 
 def on_gsplat(**arguments):
-    return rasterization_gsplat(*split_arguments(arguments))
+    tensors = {field.name: arguments.pop(field.name, None) for field in fields(RasterizeInputs)}
+    return rasterization_gsplat(RasterizeInputs(**tensors), RasterizeOptions(**arguments))
 
 
 def blurred_scene(seed: int, **options) -> Scene:
