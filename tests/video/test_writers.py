@@ -28,6 +28,7 @@ def moving_bar(count: int) -> list[NDArray[np.uint8]]:
     return frames
 
 
+@pytest.mark.slow
 def test_mp4_is_h264_in_the_colours_that_were_sent(tmp_path: Path) -> None:
     frames = moving_bar(10)
     write_mp4(tmp_path / "film.mp4", frames, SIZE, 25)
@@ -44,6 +45,7 @@ def test_mp4_is_h264_in_the_colours_that_were_sent(tmp_path: Path) -> None:
     assert content.index(b"moov") < content.index(b"mdat")  # plays while it loads
 
 
+@pytest.mark.slow
 def test_gif_repeats_and_has_every_frame(tmp_path: Path) -> None:
     frames = moving_bar(6)
     write_gif(tmp_path / "film.gif", frames, SIZE, 10)
@@ -64,6 +66,7 @@ def test_pngs_are_what_was_sent(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(Image.open(file)), frame)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["film.mp4", "film.gif", "film"])
 def test_a_film_that_breaks_off_leaves_the_old_one(tmp_path: Path, name: str) -> None:
     output = tmp_path / name
@@ -86,6 +89,7 @@ def test_a_film_that_breaks_off_leaves_the_old_one(tmp_path: Path, name: str) ->
     assert content() != before
 
 
+@pytest.mark.slow
 def test_what_ffmpeg_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writers, "MP4", ("-c:v", "no-such-encoder"))
     with pytest.raises(MacroSplatError, match=r"film\.mp4: ffmpeg could not write it \(.+"):
@@ -93,6 +97,7 @@ def test_what_ffmpeg_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.Monke
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_without_ffmpeg_there_is_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "nowhere"))
     with pytest.raises(MacroSplatError, match="pip install imageio-ffmpeg"):
@@ -100,6 +105,7 @@ def test_without_ffmpeg_there_is_a_remedy(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_film_that_ffmpeg_leaves_unfinished_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when it is killed for want of memory: then it leaves no message."""
     start, started = subprocess.Popen, []
