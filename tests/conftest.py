@@ -19,7 +19,7 @@ from macro_splat.compat import fast_inspect
 from tests.browser.viewer_page import find_chromium, start_chromium
 from tests.tiers import pytest_collection_modifyitems, pytest_runtest_protocol  # noqa: F401  # pytest calls them
 
-fast_inspect.mend()  # before the first test file imports nerfstudio's list of methods: saves some ten seconds
+fast_inspect.mend()  # else nerfstudio's list of methods takes the longer to import the more modules there are
 POD = Path(__file__).resolve().parents[1] / "assets" / "pod_mini"
 TRAINED_ITERATIONS = 400
 

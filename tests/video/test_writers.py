@@ -116,7 +116,7 @@ def test_a_film_that_ffmpeg_leaves_unfinished_is_none(tmp_path: Path, monkeypatc
 
     def killing() -> Iterator[NDArray[np.uint8]]:
         yield from moving_bar(3)
-        started[0].kill()
+        started[-1].kill()  # the first may be a look for the program
         yield from moving_bar(9)
 
     monkeypatch.setattr(subprocess, "Popen", noted)

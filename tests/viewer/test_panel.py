@@ -154,6 +154,7 @@ def test_depth_under_a_click_is_the_median_of_what_is_hit() -> None:
     assert depth_around(depth, torch.ones(40, 60, 1), 1.0, 1.0) == 5.0
 
 
+@pytest.mark.slow
 def test_training_is_the_same_with_a_viewer_that_always_renders(tmp_path: Path) -> None:
     """Bit by bit: rendering holds the training's lock, and what is made late stands on tensors of its own."""
     capture = write_capture(tmp_path / "ball", views=4)
