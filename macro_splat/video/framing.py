@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 VISIBLE = 0.02
 """Opacity down to which a Gaussian is taken to reach."""
 MARGIN = 1.02
+WIDENING_PX = 2.0
+"""What rendering adds to each Gaussian (0.3 px² of variance, three deviations of it), and the border pixel itself."""
 FARTHEST = 2.5
 """How many times farther than the photographs were taken a camera goes at most: the rest is no object."""
 
@@ -46,8 +48,9 @@ def all_in_frame(
     distance = float(np.linalg.norm(poses[0, :, 3] - centre))
     (fx, fy), (cx, cy) = (float(camera.fx), float(camera.fy)), (float(camera.cx), float(camera.cy))
     # Tangents of the four sides of the view, from the axis; each with the direction in which it is left.
-    sides = [(0, -1, cx / fx), (0, 1, (float(camera.width) - cx) / fx)]
-    sides += [(1, 1, cy / fy), (1, -1, (float(camera.height) - cy) / fy)]
+    width, height = float(camera.width) - WIDENING_PX, float(camera.height) - WIDENING_PX
+    sides = [(0, -1, (cx - WIDENING_PX) / fx), (0, 1, (width - cx) / fx)]
+    sides += [(1, 1, (cy - WIDENING_PX) / fy), (1, -1, (height - cy) / fy)]
     needed = 0.0
     for pose in poses if len(means) else []:
         place = (means - centre) @ pose[:, :3]

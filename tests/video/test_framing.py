@@ -11,7 +11,7 @@ from nerfstudio.cameras.cameras import Cameras
 
 from macro_splat.runs.load import load_run
 from macro_splat.video.films import orbit_film
-from macro_splat.video.framing import FARTHEST, all_in_frame
+from macro_splat.video.framing import FARTHEST, WIDENING_PX, all_in_frame
 from macro_splat.video.path import orbit
 from tests.video.test_path import CENTRE, DISTANCE, ring
 
@@ -46,7 +46,7 @@ def test_the_camera_goes_back_just_as_far_as_it_takes(offset: tuple[float, float
     means, reach = CENTRE + np.array([offset, (-0.1, 0.0, 0.0)]), np.array([0.2, 0.1])
     assert margins(circle(), means, reach) < 0
     moved = all_in_frame(circle(), CENTRE, camera(), means, reach)
-    assert 0 < margins(moved, means, reach) < 2
+    assert WIDENING_PX < margins(moved, means, reach) < WIDENING_PX + 2
     np.testing.assert_array_equal(moved[:, :, :3], circle()[:, :, :3])
     distances = np.linalg.norm(moved[:, :, 3] - CENTRE, axis=1)
     np.testing.assert_allclose(distances, distances[0])
