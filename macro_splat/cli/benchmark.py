@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from tyro.conf import arg
-
 from macro_splat.benchmark.config import BenchmarkConfig
 
 
-def benchmark(config: Annotated[BenchmarkConfig, arg(name="")]) -> int:
+def benchmark(config: BenchmarkConfig) -> int:
     """Train the chosen modes on captures with equal iterations, and compare their sharp renders with the truth.
 
     Writes the figures as text, Markdown and JSON (`table.txt`, `table.md`, `results.json`), a page with cut-outs

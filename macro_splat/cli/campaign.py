@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from tyro.conf import arg
-
 from macro_splat.campaign.config import CampaignConfig
 
 
-def campaign(config: Annotated[CampaignConfig, arg(name="")]) -> int:
+def campaign(config: CampaignConfig) -> int:
     """Process, train, export and report every specimen of a folder, on Ray: on this machine, or on a cluster.
 
     The same command again does what is missing, and tries again what failed. Ctrl-C ends it; trainings under way keep

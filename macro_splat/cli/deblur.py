@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from tyro.conf import arg
-
 from macro_splat.export.config import DeblurConfig
 
 
-def deblur(config: Annotated[DeblurConfig, arg(name="")]) -> int:
+def deblur(config: DeblurConfig) -> int:
     """Write the sharp version of every training photograph, maps of its blur, and lens.json."""
     from macro_splat.cli.stage_bars import StageBars
     from macro_splat.export.deblur import deblur as write

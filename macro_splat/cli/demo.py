@@ -9,9 +9,6 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-from tyro.conf import arg
 
 from macro_splat.errors import MacroSplatError
 
@@ -32,7 +29,7 @@ class DemoConfig:
     """replace what an earlier demo left in the folder."""
 
 
-def demo(config: Annotated[DemoConfig, arg(name="")]) -> int:
+def demo(config: DemoConfig) -> int:
     """Train on a small macro capture, then write its splats and a sharp video."""
     data, output = config.data, config.output
     if not (data / "transforms.json").is_file():

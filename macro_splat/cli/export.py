@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from tyro.conf import arg
 
 from macro_splat.export.config import ExportConfig
 
 
-def export(config: Annotated[ExportConfig, arg(name="")]) -> int:
+def export(config: ExportConfig) -> int:
     """Write a run's splats, points or mesh in the capture's frame and in mm, without background and floaters."""
     from macro_splat.cli.stage_bars import StageBars
     from macro_splat.export.export import export as write

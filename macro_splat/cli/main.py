@@ -3,8 +3,12 @@
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
+from inspect import getdoc
+from typing import Annotated, Any, Union, get_type_hints
 
-from tyro.extras import SubcommandApp
+import tyro
+from tyro.conf import subcommand
 
 from macro_splat.cli.benchmark import benchmark
 from macro_splat.cli.campaign import campaign
@@ -17,9 +21,22 @@ from macro_splat.cli.render import render
 from macro_splat.cli.report import report
 from macro_splat.compat import field_docstrings, one_line_errors
 
-app = SubcommandApp()
-for command in (process, demo, render, report, deblur, export, benchmark, campaign, doctor):
-    app.command(command)
+COMMANDS: list[Callable[..., int]] = [process, demo, render, report, deblur, export, benchmark, campaign, doctor]
+"""Each is a function of its config, a dataclass with an option in each field, or of nothing."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the subcommand that the arguments name, by default those of the process, and return its exit code."""
+    by_config = {get_type_hints(command).get("config", command): command for command in COMMANDS}
+    parsers = [
+        Annotated[Any, subcommand(command.__name__, description=getdoc(command), constructor=config)]
+        for config, command in by_config.items()
+    ]
+    any_of_them: Any = Union[tuple(parsers)]  # noqa: UP007
+    description = "Blurry macro photographs in, sharp 3D Gaussian splats out."
+    config = tyro.cli(any_of_them, prog="macro-splat", description=description, args=arguments)
+    # A command without options has run already, as what constructs its config.
+    return by_config[type(config)](config) if type(config) in by_config else config
 
 
 def main() -> None:
@@ -30,7 +47,7 @@ def main() -> None:
     field_docstrings.install()
     try:
         try:
-            code = app.cli(prog="macro-splat", description="Blurry macro photographs in, sharp 3D Gaussian splats out.")
+            code = run()
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # whoever reads our output, `head` say, has seen enough

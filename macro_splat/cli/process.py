@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
-
-from tyro.conf import arg
+from typing import Any
 
 from macro_splat.process.config import ProcessConfig
 from macro_splat.utils.messages import printable
 
 
-def process(config: Annotated[ProcessConfig, arg(name="")]) -> int:
+def process(config: ProcessConfig) -> int:
     """Make a capture from a folder of photographs: stacks, sharpness, masks, poses, scale, and a report.
 
     The photographs are only ever read. What was done before is not done again, and after Ctrl-C the same command goes

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from tyro.conf import arg
-
 from macro_splat.video.config import RenderConfig
 
 
-def render(config: Annotated[RenderConfig, arg(name="")]) -> int:
+def render(config: RenderConfig) -> int:
     """Make a film of a trained model.
 
     orbit: around the object as the training cameras went. camera-path: as it was drawn in the viewer. Both are sharp,

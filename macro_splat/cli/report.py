@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from tyro.conf import arg
-
 from macro_splat.report.config import ReportConfig
 
 
-def report(config: Annotated[ReportConfig, arg(name="")]) -> int:
+def report(config: ReportConfig) -> int:
     """Write a page about a training: pictures to wipe between, figures, lenses, curves, sizes, the exact command.
 
     It is one file that needs nothing but itself. Each training writes it at its end, too.

@@ -130,7 +130,7 @@ def test_the_users_errors_take_one_line() -> None:
         "import macro_splat.cli.main as m\n"
         "from macro_splat.errors import MacroSplatError\n"
         "def fail() -> None:\n    raise MacroSplatError('capture: no images: add some')\n"
-        "m.app.command(fail)\n"
+        "m.COMMANDS.append(fail)\n"
         "import sys; sys.argv = ['macro-splat', 'fail']; m.main()\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from macro_splat.cli.main import app
+from macro_splat.cli.main import run as run_command
 from macro_splat.compat.one_line_errors import one_line
 from tests.captures import write_capture
 from tests.end_to_end.processes import watched
@@ -70,7 +70,7 @@ def words_of(command: str, out: Path, run: Path, card: Path) -> list[str]:
 def complaint(words: list[str]) -> str:
     """What the command says when it fails for a reason that its user can mend; a bug's exception comes through."""
     try:
-        code = app.cli(prog="macro-splat", args=words)
+        code = run_command(words)
     except Exception as error:
         line = one_line(error)
         if line is None:
