@@ -168,9 +168,9 @@ def test_checkpoints(copy: Path) -> None:
     name = "_model.blur_model.lens.focus_offset_px"
     state = whole["pipeline"]
     torch.save({"step": 1, "pipeline": {k: v for k, v in state.items() if k != name}}, checkpoint)
-    assert "lacks head.lens.focus_offset_px" in complaint()
+    assert "lacks blur_model.lens.focus_offset_px" in complaint()
     torch.save({"step": 1, "pipeline": state | {name: torch.zeros(23)}}, checkpoint)
-    assert "head.lens.focus_offset_px is [23] where this model has [24]" in complaint()
+    assert "blur_model.lens.focus_offset_px is [23] where this model has [24]" in complaint()
     torch.save({"step": 1, "pipeline": state | {"_model.bilateral": torch.zeros(2)}}, checkpoint)
     assert "holds bilateral, unknown here" in complaint()
     few = {"_model.gauss_params.means": state["_model.gauss_params.means"][:5]}
