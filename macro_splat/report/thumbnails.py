@@ -12,6 +12,7 @@ from PIL import Image
 
 from macro_splat.errors import MacroSplatError
 from macro_splat.report.page import embedded_jpeg, embedded_png
+from macro_splat.utils.messages import reason
 
 BUDGET_BYTES = 3_500_000
 """Of all thumbnails as they stand in the page: beside plotly (5 MB) the page stays below 10 MB."""
@@ -143,5 +144,4 @@ def _length(thumbnail: Thumbnail | None) -> int:
 
 def broken_file(path: Path, error: Exception) -> MacroSplatError:
     """Return what to raise where a file that was made of the photographs cannot be read."""
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
-    return MacroSplatError(f"{path} is broken ({reason}); delete it and process the photographs again")
+    return MacroSplatError(f"{path} is broken ({reason(error)}); delete it and process the photographs again")
