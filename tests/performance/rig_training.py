@@ -21,6 +21,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from macro_splat.benchmark.config import BenchmarkConfig
 from macro_splat.benchmark.modes import MODES, VARIANTS, choose
 from macro_splat.benchmark.plan import plan
 from macro_splat.benchmark.suite import run_all
@@ -116,8 +117,8 @@ def points_of(capture: Path) -> int:
 
 def train(captures: list[Path], iterations: int, mode: str, seed: int, folder: Path) -> list[dict[str, Any]]:
     """Train and judge each capture; its figures at the held-out views."""
-    entries = plan(captures, choose("modes", MODES, (mode,)), choose("variants", VARIANTS, ("given",)), iterations,
-                   seed, folder / "prepared")  # fmt: skip
+    config = BenchmarkConfig(tuple(captures), iterations=iterations, output=folder, seed=seed)
+    entries = plan(config, choose("modes", MODES, (mode,)), choose("variants", VARIANTS, ("given",)))
     results = []
     for row in run_all(entries, folder):
         if row.result is None:
