@@ -32,6 +32,3 @@ def install() -> None:
         return config
 
     kind.as_viewer_config = as_viewer_config
-
-
-__all__ = ["LOCALHOST", "install"]

@@ -20,6 +20,3 @@ def limit_arenas() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     return bool(ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS))
-
-
-__all__ = ["limit_arenas"]

@@ -42,6 +42,3 @@ def with_new_parameter_names(state: Mapping[str, Any]) -> dict[str, Any]:
                 name = new + name.removeprefix(old)
         renamed[name] = value
     return renamed
-
-
-__all__ = ["CLASSES", "OPTIONS", "with_new_parameter_names"]

@@ -85,6 +85,3 @@ def random_crop(width: int, height: int, most_pixels: float, generator: torch.Ge
         sides.append((begin, end - begin))
     (left, part_width), (top, part_height) = sides
     return Crop(left, top, part_width, part_height, width, height)
-
-
-__all__ = ["Crop", "random_crop"]

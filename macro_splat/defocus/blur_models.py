@@ -215,6 +215,3 @@ class ImageBlurModel(LensBlurModel):
         signed, _ = carry_to_nearest(coc_radius, opacity >= COVERED)
         sign = -1.0 if signed[y, x] < 0 else 1.0
         return kernel_of_coc(2.0 * sign * radius, self.kernel_shape, float(depth[y, x]))
-
-
-__all__ = ["BlurModel", "ImageBlurModel", "LensBlurModel", "SplatBlurModel"]

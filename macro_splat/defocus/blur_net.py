@@ -119,6 +119,3 @@ def pixel_positions(height: int, width: int, cell: int = 1, rows: int | None = N
     x = (torch.arange(columns or width) + 0.5) * cell - 0.5 * width
     y, x = torch.meshgrid(y, x, indexing="ij")
     return torch.stack([x, y], dim=-1) / half
-
-
-__all__ = ["BOUND", "BlurNet", "pixel_positions"]

@@ -116,6 +116,3 @@ def front_layer(coc_radius: Tensor, covered: Tensor) -> tuple[Tensor, Tensor] | 
     gap = (high - low).clamp(min=EDGE_PX)
     share = ((0.5 * (low + high) - coc_radius) / (SOFTNESS * gap) + 0.5).clamp(0.0, 1.0)
     return torch.where(edge & covered, share, torch.zeros_like(share)), edge
-
-
-__all__ = ["carry_within_reach", "defocus_picture", "extend_radius", "front_layer"]

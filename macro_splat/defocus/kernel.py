@@ -58,6 +58,3 @@ def gaussian_weights(sigma: float) -> NDArray[np.float64]:
     row = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     weights = row[:, None] * row[None, :]
     return weights / weights.sum()
-
-
-__all__ = ["Kernel", "gaussian_weights", "kernel_of_coc"]

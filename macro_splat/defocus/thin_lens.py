@@ -63,6 +63,3 @@ def distance_of(inverse: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return 1/x; ``inf`` at 0 and below, which is at and beyond infinity."""
     positive = inverse > 0
     return np.where(positive, 1.0 / np.where(positive, inverse, 1.0), np.inf)
-
-
-__all__ = ["SIGMA_PER_DIAMETER", "coc_radius_px", "depth_of_field", "distance_of"]

@@ -57,6 +57,3 @@ class VirtualLens:
             return picture
         coc_radius = self.coc_radius(depth, focal_px)
         return defocus_picture(picture, coc_radius, alpha, linear_light=linear_light, depth_edges=depth_edges)
-
-
-__all__ = ["VirtualLens"]

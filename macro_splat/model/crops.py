@@ -106,6 +106,3 @@ def check_crops(defocus: DefocusConfig, num_downscales: int) -> None:
                 f"{option} needs whole photographs, and these are too large for that; give "
                 "--pipeline.datamanager.step-megapixels 0 or a --pipeline.datamanager.max-image-edge"
             )
-
-
-__all__ = ["blur_margin", "check_crops", "composited", "seen_part"]

@@ -66,6 +66,3 @@ def find_silhouettes(
         assert empty is not None  # as above: masks are not held, so that memory stays flat in the number of photographs
         keep_mask(view, enlarged(consistency.prune(view, empty), reduction, picture.shape[:2]))
     return Surroundings(plain, np.concatenate(samples) if samples else np.empty((0, 3)))
-
-
-__all__ = ["Surroundings", "find_silhouettes"]

@@ -95,6 +95,3 @@ def lens_record(lens: PerViewLens, names: Sequence[str], metadata: dict[str, Any
 
 def _known(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-__all__ = ["FILE_NAME", "lens_record", "write_lens"]

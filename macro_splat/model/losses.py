@@ -49,6 +49,3 @@ def opacity_binarization(alpha: Tensor) -> Tensor:
     around = alpha.detach()[..., 0]
     contrast = extreme_around(around, torch.maximum) - extreme_around(around, torch.minimum)
     return (alpha * (1.0 - alpha) * (1.0 - contrast)[..., None]).mean()
-
-
-__all__ = ["anisotropy_penalty", "opacity_binarization", "photometric_loss"]

@@ -129,6 +129,3 @@ def add_lens_outputs(
     outputs.add("focus_peaking", peaking)
     outputs.add("rgb_blurred", lambda _: blurred_by(radius["radius"]))
     outputs.blurred_by = blurred_by
-
-
-__all__ = ["LazyOutputs", "add_lens_outputs", "sharp_outputs"]

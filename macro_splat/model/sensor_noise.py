@@ -69,6 +69,3 @@ class _RectifiedMean(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         (share,) = ctx.saved_tensors
         return grad * share, None
-
-
-__all__ = ["SensorNoise"]

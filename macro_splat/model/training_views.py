@@ -56,6 +56,3 @@ class TrainingViews:
         share = float((self.centre_depth(self.poses) * lens.inverse_focus_distance().cpu()).median())
         depth = float(self.centre_depth(camera.camera_to_worlds[:, :3, :4].cpu()))
         return VirtualLens(depth / share if share > 0 else float("inf"), float(lens.aperture_radius().median()))
-
-
-__all__ = ["TrainingViews"]

@@ -77,6 +77,3 @@ def _look_up(name: str, values: Tensor) -> Tensor:
 def _table(name: str, device: torch.device) -> Tensor:
     colors = matplotlib.colormaps[name](range(256))[:, :3]
     return torch.from_numpy(colors).float().to(device)
-
-
-__all__ = ["coc_colors", "difference_colors", "focus_peaking", "signed_colors"]

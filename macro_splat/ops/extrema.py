@@ -37,6 +37,3 @@ def extreme_in_cells(values: Tensor, cell: int, choose: Callable[[Tensor, Tensor
     for k in range(1, cell):
         columns = choose(columns, rows[:, k::cell])
     return columns
-
-
-__all__ = ["extreme_around", "extreme_in_cells"]

@@ -24,6 +24,3 @@ def project(
     safe = np.where(depth > 0, depth, 1.0)
     x, y = (np.nan_to_num(K[i, i] * xyz[:, i] / safe + K[i, 2], nan=-1.0) for i in (0, 1))
     return depth, x, y
-
-
-__all__ = ["project"]

@@ -36,6 +36,3 @@ def enlarged(mask: NDArray[np.bool_], factor: int, shape: tuple[int, int]) -> ND
     large = mask.repeat(factor, axis=0).repeat(factor, axis=1)
     beyond = [(0, whole - edge) for whole, edge in zip(shape, large.shape, strict=True)]
     return np.pad(large, beyond, mode="edge")
-
-
-__all__ = ["LOOKED_AT_EDGE", "enlarged", "look_reduction", "reduced"]

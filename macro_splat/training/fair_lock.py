@@ -33,6 +33,3 @@ class FairLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
-
-
-__all__ = ["FairLock"]

@@ -85,6 +85,3 @@ def report_left_out(left_out: LeftOut, steps: int) -> None:
             "and were left out; the model is whole. Where they are many, photographs or poses may be at fault.",
             style="bold yellow",
         )
-
-
-__all__ = ["LIMIT", "GuardedOptimizers", "LeftOut", "report_left_out", "zero_nonfinite_rows"]

@@ -109,6 +109,3 @@ def _median(values: Tensor | None) -> float | None:
         return None
     known = values[values.isfinite() & (values > 0)]
     return float(known.median()) if known.numel() else None
-
-
-__all__ = ["LensUnits", "focus_range", "on_steps", "slider_range"]

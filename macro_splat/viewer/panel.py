@@ -394,6 +394,3 @@ def _set(element: ViewerElement[Any], value: Any) -> None:
 def _slide(slider: ViewerSlider[float], value: float) -> None:
     """Put a slider on its step that is nearest to a value."""
     _set(slider, on_steps(value, slider.min, slider.max, slider.step))
-
-
-__all__ = ["MacroLensPanel", "depth_around"]

@@ -42,6 +42,3 @@ def photograph_seen_by(camera: Cameras, photograph: Tensor, taken_by: Cameras) -
     grid = torch.stack([2.0 * x / size[1] - 1.0, 2.0 * y / size[0] - 1.0], dim=-1)[None]
     picture = functional.grid_sample(source, grid, padding_mode="border", align_corners=False)[0].permute(1, 2, 0)
     return torch.where(inside[..., None], picture, torch.full_like(picture, NOTHING)), inside[..., None]
-
-
-__all__ = ["photograph_seen_by"]

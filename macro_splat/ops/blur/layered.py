@@ -57,6 +57,3 @@ def _layered_blur_by_parts(
     two = layers.edge & (seen[..., 0] > MIN_SEEN)
     blurred = disc_blur(light, torch.where(two, torch.zeros_like(whole), whole))
     return torch.where(two[..., None], layered, blurred)
-
-
-__all__ = ["Layers", "layered_blur"]

@@ -61,6 +61,3 @@ def _by_kernels(x: Tensor, from_srgb: bool) -> tuple[Tensor, Tensor]:
     fill = kernels.to_linear if from_srgb else kernels.to_srgb
     fill(x, value, slope)
     return value, slope
-
-
-__all__ = ["linear_to_srgb", "srgb_to_linear"]
