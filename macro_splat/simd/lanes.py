@@ -44,8 +44,6 @@ F32x8 = LaneType("F32x8", ir.FloatType(), types.float32)
 I32x8 = LaneType("I32x8", ir.IntType(32), types.int32)
 Mask8 = LaneType("Mask8", ir.IntType(1), types.boolean)
 
-_LLVM_NAME = {F32x8: "v8f32", I32x8: "v8i32"}
-
 
 @register_model(LaneType)
 class _LaneModel(models.PrimitiveModel):
