@@ -102,7 +102,8 @@ def atomic_folder(path: Path, record: str | None = None, *, replace: bool = Fals
         for file in files:
             sync(file)
         if replace and path.exists():
-            os.replace(path, temporary / "old")
+            _exchange(folder, path, temporary / "old")
+            return
         if not path.exists():
             os.replace(folder, path)
             _sync_folder(path.parent)
@@ -115,6 +116,18 @@ def atomic_folder(path: Path, record: str | None = None, *, replace: bool = Fals
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(file, target)
             _sync_folder(target.parent)
+
+
+def _exchange(folder: Path, path: Path, old: Path) -> None:
+    """Rename a folder to ``path``; what stands there goes to ``old``, and comes back if that fails."""
+    try:
+        os.replace(path, old)
+        os.replace(folder, path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        raise
+    _sync_folder(path.parent)
 
 
 def sync(path: Path) -> None:

@@ -161,6 +161,7 @@ def _start(encoder: Generator[None, Any, None], messages: Path) -> None:
         MacroSplatError: there is no ffmpeg.
     """
     name = re.sub(r"([\\':])", r"\\\1", str(messages).replace("%", "%%"))
+    users = os.environ.get("FFREPORT")
     os.environ["FFREPORT"] = f"file={name}:level=16"  # errors and worse
     try:
         encoder.send(None)
@@ -168,6 +169,8 @@ def _start(encoder: Generator[None, Any, None], messages: Path) -> None:
         raise MacroSplatError("no ffmpeg on this machine, which writes videos: pip install imageio-ffmpeg") from error
     finally:
         del os.environ["FFREPORT"]
+        if users is not None:
+            os.environ["FFREPORT"] = users
 
 
 def _count_frames(film: Path) -> int:

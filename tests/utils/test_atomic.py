@@ -256,6 +256,30 @@ def test_an_old_folder_keeps_what_is_not_replaced(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_folder_that_makes_way_is_never_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int) -> None:
+    """Ctrl-C before any of the two renames, and after both."""
+    out, replace, done = tmp_path / "out", os.replace, 0
+    out.mkdir()
+    (out / "old").write_text("old")
+
+    def replace_some(*paths: Path) -> None:
+        nonlocal done
+        done += 1
+        if done == renames + 1:
+            raise KeyboardInterrupt
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", replace_some)
+    try:
+        with atomic_folder(out, replace=True) as folder:
+            (folder / "new").write_text("new")
+    except KeyboardInterrupt:
+        assert renames < 2
+    assert [path.name for path in out.iterdir()] == ["new" if renames == 2 else "old"]
+    assert list(tmp_path.iterdir()) == [out]
+
+
 def test_a_folder_that_fails_vanishes(tmp_path: Path) -> None:
     def fill() -> None:
         with atomic_folder(tmp_path / "out") as folder:

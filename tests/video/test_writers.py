@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,17 @@ def test_without_ffmpeg_there_is_a_remedy(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(MacroSplatError, match="pip install imageio-ffmpeg"):
         write_mp4(tmp_path / "film.mp4", moving_bar(1), SIZE, 25)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_ffmpegs_settings_of_the_user_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in ("level=32", None):
+        if setting is None:
+            monkeypatch.delenv("FFREPORT", raising=False)
+        else:
+            monkeypatch.setenv("FFREPORT", setting)
+        write_mp4(tmp_path / "a.mp4", [np.zeros((16, 16, 3), np.uint8)] * 2, (16, 16), 25)
+        assert os.environ.get("FFREPORT") == setting
 
 
 @pytest.mark.slow
