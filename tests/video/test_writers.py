@@ -108,7 +108,7 @@ def test_without_ffmpeg_there_is_a_remedy(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.slow
 def test_ffmpegs_settings_of_the_user_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for setting in ("level=32", None):
+    for setting in (f"file={tmp_path}/ffmpeg.log:level=32", None):
         if setting is None:
             monkeypatch.delenv("FFREPORT", raising=False)
         else:
